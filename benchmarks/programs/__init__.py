@@ -1,0 +1,1 @@
+"""What runs inside mules and child processes while a measure is taken."""

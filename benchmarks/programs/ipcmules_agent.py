@@ -1,0 +1,139 @@
+"""A mule of ipcmules that does what the driver asks: the loops of uwsgi_agent.py, call for call."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.programs.channel import serve
+from ipcmules import farm_msg, mule_get_msg, mule_id, mule_msg, signal, signal_registered
+
+STOP = b"stop"
+
+
+def send(mule: int, size: int, count: int) -> float:
+    """Send count messages to a mule (0: the pool); the time of the first."""
+    payload = bytes(size)
+    start = time.monotonic()
+    for _ in range(count):
+        mule_msg(payload, mule)
+    return start
+
+
+def receive(count: int) -> float:
+    """Take count messages; the time after the last."""
+    for _ in range(count):
+        mule_get_msg()
+    return time.monotonic()
+
+
+def send_farm(farm: str, size: int, count: int, readers: int) -> float:
+    """Send count messages to a farm and a stop for each reader; the time of the first."""
+    payload = bytes(size)
+    start = time.monotonic()
+    for _ in range(count):
+        farm_msg(farm, payload)
+    for _ in range(readers):
+        farm_msg(farm, STOP)
+    return start
+
+
+def send_pool(size: int, count: int, readers: int) -> float:
+    """Send count messages to the pool and a stop for each reader; the time of the first."""
+    payload = bytes(size)
+    start = time.monotonic()
+    for _ in range(count):
+        mule_msg(payload)
+    for _ in range(readers):
+        mule_msg(STOP)
+    return start
+
+
+def drain(work: float) -> tuple[int, float]:
+    """Take messages until a stop, working that many seconds on each: how many, and when it ended."""
+    count = 0
+    while mule_get_msg() != STOP:
+        count += 1
+        if work:
+            time.sleep(work)
+    return count, time.monotonic()
+
+
+def ping(mule: int, size: int, count: int) -> float:
+    """Exchange count messages with another mule; seconds a round trip."""
+    payload = bytes(size)
+    start = time.monotonic()
+    for _ in range(count):
+        mule_msg(payload, mule)
+        mule_get_msg()
+    return (time.monotonic() - start) / count
+
+
+def pong(mule: int, size: int, count: int) -> float:
+    """The other end of ping."""
+    payload = bytes(size)
+    for _ in range(count):
+        mule_get_msg()
+        mule_msg(payload, mule)
+    return time.monotonic()
+
+
+def tick(mule: int, every: float, count: int) -> float:
+    """Send the time to a mule at that pace, and a stop at the end."""
+    due = time.monotonic()
+    for _ in range(count):
+        while time.monotonic() < due:
+            pass
+        mule_msg(time.monotonic_ns().to_bytes(8, "little") + bytes(56), mule)
+        due += every
+    mule_msg(STOP, mule)
+    return due
+
+
+def raise_signals(number: int, bursts: int, burst: int) -> float:
+    """Raise a signal in bursts with pauses between them; seconds a raise."""
+    spent = 0.0
+    for _ in range(bursts):
+        start = time.monotonic()
+        for _ in range(burst):
+            signal(number)
+        spent += time.monotonic() - start
+        time.sleep(0.005)
+    return spent / bursts / burst
+
+
+def raise_at(number: int, mule: int, waiting: int, after: float) -> float:
+    """Give a mule messages, wait, and raise a signal; the time of the raise."""
+    for _ in range(waiting):
+        mule_msg(bytes(64), mule)
+    time.sleep(after)
+    now = time.monotonic()
+    signal(number)
+    return now
+
+
+def pin(cores: list[int]) -> bool:
+    os.sched_setaffinity(0, cores)
+    return True
+
+
+ACTIONS: dict[str, Callable[..., Any]] = {
+    "send": send, "receive": receive, "send_farm": send_farm, "send_pool": send_pool, "drain": drain,
+    "ping": ping, "pong": pong, "tick": tick, "raise_signals": raise_signals, "raise_at": raise_at,
+    "registered": signal_registered, "pin": pin,
+}  # fmt: skip
+
+
+def rest() -> None:
+    """Wait for the end of the bus."""
+    with contextlib.suppress(SystemExit):
+        while True:
+            mule_get_msg()
+
+
+if __name__ == "__main__":
+    serve(f"mule{mule_id()}", ACTIONS)
+    rest()

@@ -1,0 +1,102 @@
+"""Mules, farms, signals and locks for Python processes: uWSGI's, without uWSGI and without a broker.
+
+    from ipcmules import mule_msg, signal      in any process on a bus
+    ipcmules run --mule=worker.py -- COMMAND   the launcher
+    with ipcmules.Bus(mules=[...]) as bus:     inside a program
+
+The names here are the public ones; docs/reference.md describes each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ipcmules.api import (
+    Lock,
+    farm_get_msg,
+    farm_msg,
+    flush,
+    in_farm,
+    install_mule_msg_hook,
+    is_locked,
+    lock,
+    masterpid,
+    mule_get_msg,
+    mule_id,
+    mule_msg,
+    register_signal,
+    signal,
+    signal_received,
+    signal_registered,
+    signal_wait,
+    unlock,
+    worker_id,
+)
+from ipcmules.attachment import attach
+from ipcmules.errors import (
+    AccessError,
+    BusRunning,
+    BusStopped,
+    ConfigError,
+    IpcMulesError,
+    LimitError,
+    LockError,
+    MessageTypeError,
+    NotAMule,
+    NotAttached,
+    SignalError,
+    StartError,
+    UnknownTarget,
+)
+
+if TYPE_CHECKING:
+    from ipcmules.bus import Bus
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccessError",
+    "Bus",
+    "BusRunning",
+    "BusStopped",
+    "ConfigError",
+    "IpcMulesError",
+    "LimitError",
+    "Lock",
+    "LockError",
+    "MessageTypeError",
+    "NotAMule",
+    "NotAttached",
+    "SignalError",
+    "StartError",
+    "UnknownTarget",
+    "__version__",
+    "attach",
+    "farm_get_msg",
+    "farm_msg",
+    "flush",
+    "in_farm",
+    "install_mule_msg_hook",
+    "is_locked",
+    "lock",
+    "masterpid",
+    "mule_get_msg",
+    "mule_id",
+    "mule_msg",
+    "register_signal",
+    "signal",
+    "signal_received",
+    "signal_registered",
+    "signal_wait",
+    "unlock",
+    "worker_id",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Bus is imported when it is first asked for: it needs subprocess, which most processes do not."""
+    if name == "Bus":
+        from ipcmules.bus import Bus
+
+        return Bus
+    raise AttributeError(f"module 'ipcmules' has no attribute {name!r}")

@@ -1,0 +1,358 @@
+"""The flat functions: mule_msg, signal, lock and the rest, over this process's membership.
+
+Names, arguments and results follow uWSGI's Python module where it has them (docs/uwsgi.md lists the
+differences). Knows membership and the parts under it; keeps no state but what makes the common call
+short.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Union
+
+from ipcmules import membership, presence
+from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, NotAttached, SignalError, UnknownTarget
+from ipcmules.membership import Membership
+from ipcmules.mule import dispatch, hooks
+from ipcmules.serving import BusGone, Waiter
+
+Message = Union[bytes, bytearray, memoryview, str]
+Handler = Callable[[int], Any]
+
+_senders = membership.senders
+
+
+# Messages
+
+
+def mule_msg(message: Message, mule: int | str | bytes = 0, timeout: float | None = None, priority: int = 0) -> bool:
+    """Send a message to a mule, to the pool (0: the first available mule), or to a farm (by name).
+
+    message: bytes or any bytes-like object of any size; str goes as UTF-8.
+    timeout: seconds to wait while the queue and this process's buffer are full; None waits for ever,
+        0 not at all.
+    priority: 0 to 32767; higher ones overtake lower ones that are still queued.
+    Returns True once the message is accepted (in the kernel or in this process's bounded buffer),
+    False when the timeout is over: then it was not sent.
+    Raises UnknownTarget for a mule or farm this bus does not have, MessageTypeError, NotAttached.
+    From uWSGI's mule_msg(message[, mule]).
+    """
+    if type(message) is not bytes:
+        message = _as_bytes(message, "mule_msg")
+    try:
+        return _senders[mule](message, timeout, priority)
+    except KeyError:
+        pass
+    except BusStopped:
+        _after_stop(message)
+    return _sender(mule)(message, timeout, priority)
+
+
+def farm_msg(farm: str | bytes, message: Message, timeout: float | None = None, priority: int = 0) -> bool:
+    """Send a message to a farm: the first available mule of it receives it.
+
+    Arguments, result and errors as in mule_msg. From uWSGI's farm_msg(farm, message).
+    """
+    if not isinstance(farm, (str, bytes)):
+        raise UnknownTarget(f"farm_msg() takes the name of a farm first, not {farm!r}")
+    return mule_msg(message, farm, timeout, priority)
+
+
+def _as_bytes(message: Any, call: str) -> bytes:
+    if isinstance(message, str):
+        return message.encode()
+    if isinstance(message, (bytes, bytearray, memoryview)):
+        return bytes(message)
+    raise MessageTypeError(
+        f"{call}() takes bytes, a bytes-like object or str, not {type(message).__name__}: "
+        "serialise it first, for example with json.dumps(message) or pickle.dumps(message)"
+    )
+
+
+def _after_stop(message: bytes) -> None:
+    """The bus ended under a send, which was not accepted: join its successor if there is one."""
+    member = membership.peek()
+    where = member.where if member is not None else None
+    membership.leave()
+    if where is None:
+        return
+    try:
+        membership.join(where, "attached")
+    except NotAttached as error:
+        raise BusStopped(
+            f"bus {where.bus!r} has stopped: a message of {len(message)} bytes was not accepted; "
+            "send it again when the bus is back"
+        ) from error
+
+
+def _sender(target: int | str | bytes) -> Callable[..., bool]:
+    """The send function for mule_msg's second argument, remembered for the next call."""
+    member = membership.current()
+    send = member.post.outbox(_endpoint(member, target)).send
+    _senders[target] = send
+    return send
+
+
+def _endpoint(member: Membership, target: int | str | bytes) -> str:
+    config = member.description.config
+    if not config.mules:
+        raise UnknownTarget(f"no mule configured: bus {member.where.bus!r} has none; start it with --mule")
+    if isinstance(target, (str, bytes)):
+        name = target if isinstance(target, str) else target.decode("utf-8", "replace")
+        if all(each.name != name for each in config.farms):
+            known = ", ".join(each.name for each in config.farms) or "none"
+            raise UnknownTarget(f"unknown farm {name!r}: this bus has {known}; add --farm {name}:1,2")
+        return f"farm.{name}"
+    if isinstance(target, bool) or not isinstance(target, int):
+        raise UnknownTarget(f"mule {target!r} cannot be: give a mule's number or a farm's name")
+    if not 0 <= target <= len(config.mules):
+        raise UnknownTarget(
+            f"unknown mule {target}: this bus has mules 1 to {len(config.mules)}, and 0 is the first available one"
+        )
+    return f"mule{target}" if target else "pool"
+
+
+def mule_get_msg(
+    signals: bool = True,
+    farms: bool = True,
+    buffer_size: int = 65536,
+    timeout: float | None = -1,
+) -> bytes | None:
+    """Wait for a message to this mule, to the pool or to one of its farms.
+
+    signals: run the handlers of signals that arrive meanwhile, and go on waiting.
+    farms: receive the messages of this mule's farms too.
+    buffer_size: taken for uWSGI's sake; a message of any size comes whole.
+    timeout: seconds; 0 looks once, negative or None waits for ever.
+    Returns the message, or None when the timeout is over. Receiving again says that this thread has done
+    the message it had. Once the bus is stopping and nothing is left to receive it raises SystemExit.
+    Raises NotAMule outside a mule. From uWSGI's mule_get_msg.
+    """
+    member = membership.peek()
+    inbox = member.inbox if member is not None else None
+    if inbox is None:
+        raise _not_a_mule("mule_get_msg")
+    if timeout is not None and timeout < 0:
+        timeout = None
+    return inbox.get(timeout, signals, farms, dispatch.run_signal)
+
+
+def farm_get_msg(timeout: float | None = -1) -> bytes | None:
+    """Wait for a message to one of the farms this mule is in.
+
+    timeout and result as in mule_get_msg. Raises NotAMule outside a mule, or in a mule of no farm.
+    """
+    member = membership.peek()
+    inbox = member.inbox if member is not None else None
+    if inbox is None or member is None:
+        raise _not_a_mule("farm_get_msg")
+    if not member.farms():
+        raise NotAMule(f"mule {member.number} is in no farm, so farm_get_msg() would never return: add it to one")
+    if timeout is not None and timeout < 0:
+        timeout = None
+    return inbox.get_farm(timeout)
+
+
+def _not_a_mule(call: str) -> NotAMule:
+    member = membership.peek()
+    role = "on no bus" if member is None else f"{member.role} process"
+    return NotAMule(f"{call}() works in a mule; this is a process {role}".replace("process process", "process"))
+
+
+def flush(timeout: float | None = None) -> bool:
+    """Wait until everything this process has sent is in the kernel.
+
+    timeout: seconds, None waits for ever. Returns False if it was over first.
+    """
+    member = membership.peek()
+    return True if member is None else member.post.flush(timeout)
+
+
+def install_mule_msg_hook(hook: Callable[[bytes], Any]) -> None:
+    """Have hook(message) called for each message that a signal-only mule receives.
+
+    Hooks are called in the order in which they were installed. From uWSGI 2.1's function of that name.
+    """
+    if not callable(hook):
+        raise TypeError(f"install_mule_msg_hook() takes a function, not {hook!r}")
+    hooks.install(hook)
+
+
+# Who and where
+
+
+def mule_id() -> int:
+    """The number of this mule, 0 in any other process."""
+    member = membership.peek()
+    return member.number if member is not None and member.role == "mule" else 0
+
+
+def worker_id() -> int:
+    """The number of this worker, 0 in a mule, a shell, or a process that serves no signals."""
+    member = membership.find()
+    return member.worker if member is not None else 0
+
+
+def in_farm(name: str | bytes | None = None) -> bool | None:
+    """True if this mule is in the named farm (or, without a name, in any); None otherwise, as in uWSGI."""
+    member = membership.peek()
+    if member is None:
+        return None
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "replace")
+    farms = member.farms()
+    return True if (name in farms if name is not None else farms) else None
+
+
+def masterpid() -> int:
+    """The pid of the bus's master, 0 in a process that is on no bus."""
+    member = membership.find()
+    return member.description.master.pid if member is not None else 0
+
+
+# Signals
+
+
+def register_signal(signum: int, target: str, handler: Handler) -> None:
+    """Say who handles a signal (see docs/targets.md), and how this process does.
+
+    signum: 0 to 255. handler is called with the number. Works before there is a bus: recorded, and
+    published when this process joins one. Raises SignalError for a number or target that cannot be, or
+    a number that another handler has. From uWSGI's register_signal.
+    """
+    membership.registry.register(signum, target, handler)
+    registered()
+
+
+def registered() -> None:
+    """After a registration: join the bus this process belongs to, if there is one, and serve."""
+    member = membership.find()
+    if member is not None:
+        presence.ensure(member)
+
+
+def signal(signum: int) -> None:
+    """Raise a signal: its target's process calls its handler. Never blocks and is never lost."""
+    shared = membership.registry.shared(signum)
+    try:
+        membership.current().raiser.raise_signal(shared)
+    except BusStopped:
+        _after_stop(b"")
+        membership.current().raiser.raise_signal(shared)
+
+
+def signal_registered(signum: int) -> bool:
+    """True if this process has registered the signal."""
+    return membership.registry.registered(signum)
+
+
+def signal_received() -> int:
+    """The number of the last signal this process handled, 0 if none."""
+    member = membership.peek()
+    return member.last_signal if member is not None else 0
+
+
+def signal_wait(signum: int | None = None, timeout: float | None = None) -> int | None:
+    """Wait for a signal addressed to this process, run its handler, and return its number.
+
+    signum: go on until this one came. timeout: seconds, None waits for ever.
+    Returns None when the timeout is over. A number that nobody registered goes to whoever waits here.
+    Raises BusStopped when the bus ends. From uWSGI's signal_wait, which returns b"".
+    """
+    member = membership.current()
+    if signum is not None:
+        membership.registry.shared(signum)
+    if timeout is not None and timeout < 0:
+        raise ValueError(f"timeout={timeout!r}: give seconds, 0 or more, or None to wait for ever")
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if member.inbox is not None:
+        return _wait_in(member.inbox.wait_signal, member, signum, deadline)
+    if member.role == "child":
+        raise SignalError("a process forked by a mule or worker receives no signals: wait in the mule itself")
+    with presence.server(member) as waiter:
+        return _wait_at(waiter, member, signum, deadline)
+
+
+def _wait_at(waiter: Waiter, member: Membership, signum: int | None, deadline: float | None) -> int | None:
+    waiter.listening(True)
+    try:
+        return _wait_in(waiter.take, member, signum, deadline)
+    except BusGone:
+        raise BusStopped(f"bus {member.where.bus!r} ended while this process waited for a signal") from None
+    finally:
+        waiter.listening(False)
+
+
+def _wait_in(
+    take: Callable[[float | None], int | None], member: Membership, signum: int | None, deadline: float | None
+) -> int | None:
+    while True:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        shared = take(left)
+        if shared is None:
+            if left is None:
+                continue
+            if left <= 0 or time.monotonic() >= (deadline or 0.0):
+                return None
+            continue
+        dispatch.run_signal(shared, unregistered="ignore")
+        number = membership.registry.local(shared)
+        if signum is None or number == signum:
+            return number
+
+
+# Locks
+
+
+def lock(number: int = 0, timeout: float | None = None) -> bool:
+    """Take a lock for this thread, waiting up to timeout seconds (None: for ever).
+
+    Returns False when the timeout is over. The kernel frees it if this process dies, however it dies.
+    Raises LockError if this thread has it already, UnknownTarget for a number beyond --locks.
+    """
+    return membership.current().locks.lock(number, timeout)
+
+
+def unlock(number: int = 0) -> None:
+    """Free a lock. Raises LockError if this thread does not hold it."""
+    membership.current().locks.unlock(number)
+
+
+def is_locked(number: int = 0) -> bool:
+    """True if some thread of some process holds the lock now."""
+    return membership.current().locks.is_locked(number)
+
+
+class Lock:
+    """A numbered lock as a context manager: `with Lock(2): ...`.
+
+    number: 0 to the bus's --locks. timeout: seconds to wait; TimeoutError when it is over.
+    """
+
+    def __init__(self, number: int = 0, timeout: float | None = None) -> None:
+        self.number = number
+        self.timeout = timeout
+
+    def acquire(self, timeout: float | None = None) -> bool:
+        """As lock(number, timeout)."""
+        return lock(self.number, timeout)
+
+    def release(self) -> None:
+        """As unlock(number)."""
+        unlock(self.number)
+
+    def locked(self) -> bool:
+        """As is_locked(number)."""
+        return is_locked(self.number)
+
+    def __enter__(self) -> Lock:
+        if not lock(self.number, self.timeout):
+            raise TimeoutError(f"lock {self.number} was not free within {self.timeout} s")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        unlock(self.number)

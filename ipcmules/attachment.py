@@ -1,0 +1,61 @@
+"""A bus as an object: the flat functions as methods, and attach() for a process that nobody started for a bus.
+
+Knows api, membership and presence; adds no behaviour of its own.
+"""
+
+from __future__ import annotations
+
+from ipcmules import api, membership, presence
+from ipcmules.membership import Membership
+from ipcmules.places import places
+
+
+class Calls:
+    """The flat functions as methods, for Bus and what attach() returns."""
+
+    mule_msg = staticmethod(api.mule_msg)
+    farm_msg = staticmethod(api.farm_msg)
+    mule_get_msg = staticmethod(api.mule_get_msg)
+    farm_get_msg = staticmethod(api.farm_get_msg)
+    flush = staticmethod(api.flush)
+    install_mule_msg_hook = staticmethod(api.install_mule_msg_hook)
+    mule_id = staticmethod(api.mule_id)
+    worker_id = staticmethod(api.worker_id)
+    in_farm = staticmethod(api.in_farm)
+    masterpid = staticmethod(api.masterpid)
+    register_signal = staticmethod(api.register_signal)
+    signal = staticmethod(api.signal)
+    signal_registered = staticmethod(api.signal_registered)
+    signal_received = staticmethod(api.signal_received)
+    signal_wait = staticmethod(api.signal_wait)
+    lock = staticmethod(api.lock)
+    unlock = staticmethod(api.unlock)
+    is_locked = staticmethod(api.is_locked)
+    Lock = api.Lock
+
+
+class Attachment(Calls):
+    """A running bus this process has joined; a context manager that leaves it at the end."""
+
+    def __init__(self, member: Membership) -> None:
+        self.name = member.where.bus
+
+    def detach(self) -> None:
+        """Stop serving signals, flush what is buffered, and leave the bus."""
+        presence.stop()
+        membership.leave()
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.detach()
+
+
+def attach(name: str | None = None) -> Attachment:
+    """Join a running bus from any process of the same user.
+
+    name: the bus's name; None joins the one this process belongs to (IPCMULES_BUS, or an embedding parent).
+    Raises NotAttached if it is not running, BusRunning if this process is on another bus already.
+    """
+    return Attachment(membership.current() if name is None else membership.join(places(name), "attached"))

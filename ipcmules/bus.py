@@ -1,0 +1,263 @@
+"""Bus: a bus of its own inside a program, whatever threads or start methods the program uses.
+
+Starts a master from a clean interpreter, tells it the bus's description over a socket pair, joins the
+bus, and stops it at the end. Knows configuration, membership and how to start a master; not what it does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import json
+import os
+import pickle
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Union
+
+from ipcmules import errors, membership, presence, processes
+from ipcmules.attachment import Calls
+from ipcmules.config import BusConfig, Farm, Program, program
+from ipcmules.errors import BusRunning, ConfigError, StartError
+from ipcmules.mule import hooks
+from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, places, runtime_root
+
+#: What one mule can be: None or "" (signal-only), "path.py", "package.module:callable", or a callable.
+MuleSpec = Union[None, str, Callable[[], Any]]
+
+#: Run by the master's interpreter: its own code only, never a module of the current directory, which
+#: -m and -c would both put first on sys.path.
+_MASTER = "import sys; sys.path[0] = sys.argv[1]; from ipcmules.master.__main__ import main; sys.exit(main(sys.argv[2]))"
+
+
+class Bus(Calls):
+    """A bus embedded in this program; a context manager, or start() and stop().
+
+    mules: how many signal-only mules, or one entry a mule: None, "path.py", "package.module:callable", or any
+        callable (functions, closures and lambdas travel by dill).
+    farms: name to the numbers of its mules, from 1.
+    processes: workers to start that load the app and serve signals.
+    imports: the app, modules or files to load in every process of the bus.
+    name: a named bus can be attached to by name, and keeps what it could not deliver; without one the bus is
+        unique and keeps nothing.
+    settings: values for the app, as --set K=V. mercy: seconds a stop may take to drain.
+    queue_share: the share of RLIMIT_MSGQUEUE that its queues may take.
+
+    Raises ConfigError for a description that cannot be. The flat functions are its methods.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        mules: int | Sequence[MuleSpec] = (),
+        farms: Mapping[str, Iterable[int]] | None = None,
+        locks: int = 0,
+        processes: int = 0,
+        imports: Sequence[str] = (),
+        lazy_apps: bool = False,
+        settings: Mapping[str, str] | None = None,
+        mercy: float = 60.0,
+        queue_share: float = 0.5,
+    ) -> None:
+        self.name = name or f"bus-{os.getpid()}-{secrets.token_hex(4)}"
+        self._config = BusConfig(
+            name=self.name,
+            named=name is not None,
+            mules=_programs(mules),
+            farms=tuple(Farm(each, tuple(numbers)) for each, numbers in (farms or {}).items()),
+            processes=processes,
+            imports=tuple(imports),
+            lazy_apps=lazy_apps,
+            locks=locks,
+            settings=tuple((str(key), str(value)) for key, value in (settings or {}).items()),
+            mercy=mercy,
+            queue_share=queue_share,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._environment: dict[str, str | None] = {}
+        self._owner = 0
+        self._turn = threading.Lock()
+
+    def start(self) -> Bus:
+        """Start the bus and wait until it is ready: every mule loaded and listening.
+
+        Raises StartError with the traceback of an app or program that failed to load, LimitError,
+        BusRunning if the name is taken or this process is on a bus already.
+        """
+        with self._turn:
+            self._refuse_twice()
+            config = self._complete()
+            ours, theirs = socket.socketpair()
+            with theirs:
+                self._process = _spawn_master(theirs)
+            self._channel, self._owner = ours, os.getpid()
+            try:
+                ours.sendall(json.dumps(config.to_json()).encode() + b"\n")
+                _raise_failure(_first_line(ours), self._process)
+                self._export()
+                membership.join(places(self.name), "attached")
+            except BaseException:
+                self._end()
+                raise
+            atexit.register(self.stop)
+        return self
+
+    def stop(self) -> None:
+        """Stop the bus gracefully and wait for its end: mules drain what is queued, within the mercy.
+
+        In a forked child of the program, and where the bus has stopped already, this does nothing.
+        """
+        if self._owner != os.getpid():
+            return
+        with self._turn:
+            if self._process is not None:
+                atexit.unregister(self.stop)
+                self._end()
+
+    @property
+    def pid(self) -> int:
+        """The master's pid, 0 while the bus is not running."""
+        return self._process.pid if self._process is not None else 0
+
+    def __enter__(self) -> Bus:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _refuse_twice(self) -> None:
+        member = membership.peek()
+        if member is None and self._process is None:
+            return
+        if member is not None and member.role == "template":
+            raise StartError(
+                "a Bus was started while the program's main module was imported again for its mules: "
+                'put `with Bus(...)` under `if __name__ == "__main__":`'
+            )
+        taken = member.where.bus if member is not None else self.name
+        raise BusRunning(f"this process is on bus {taken!r} already, and a process has one: stop it first")
+
+    def _complete(self) -> BusConfig:
+        """The description with what is known only at the start: this process, its paths, its main module."""
+        me = processes.current()
+        directory = os.getcwd()
+        data = self._config.to_json()
+        data["directory"] = directory
+        data["paths"] = [os.path.abspath(each or directory) for each in sys.path]
+        data["owner"] = [me.pid, me.start]
+        if membership.registry.registrations() or hooks.any_recorded() or _has_functions(self._config):
+            data["main"] = _preparation()
+        return BusConfig.from_json(data)
+
+    def _export(self) -> None:
+        """Children of this program, whatever starts them, find the bus by the environment."""
+        exported = {BUS_VARIABLE: self.name, RUNTIME_VARIABLE: os.path.realpath(runtime_root())}
+        for name, value in exported.items():
+            self._environment[name] = os.environ.get(name)
+            os.environ[name] = value
+
+    def _end(self) -> None:
+        presence.stop()
+        member = membership.peek()
+        if member is not None and member.where.bus == self.name:
+            membership.leave()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            process.wait()
+        for name, value in self._environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._environment.clear()
+
+
+def _programs(mules: int | Sequence[MuleSpec]) -> tuple[Program, ...]:
+    if isinstance(mules, bool) or isinstance(mules, str):
+        raise ConfigError(f"mules={mules!r}: give a number of mules, or a list with one entry a mule")
+    if isinstance(mules, int):
+        if mules < 0:
+            raise ConfigError(f"mules={mules!r}: give 0 or more")
+        return (Program(),) * mules
+    return tuple(_program(each) for each in mules)
+
+
+def _program(spec: MuleSpec) -> Program:
+    if spec is None:
+        return Program()
+    if isinstance(spec, (str, os.PathLike)):
+        found = program(os.fspath(spec))
+        if found.kind == "file":
+            path = os.path.abspath(found.target)
+            if not os.path.isfile(path):
+                raise ConfigError(f"mule program {spec!r} does not exist (looked for {path}): correct the path")
+            return Program("file", path)
+        return found
+    if not callable(spec):
+        raise ConfigError(f"mule {spec!r} is neither None, a path, 'package.module:callable' nor a callable")
+    from multiprocess.reduction import ForkingPickler
+
+    try:
+        data = bytes(ForkingPickler.dumps(spec))
+    except Exception as error:
+        raise ConfigError(
+            f"mule {spec!r} cannot be carried into its process: {error}; pass what it needs by value, "
+            "or give 'package.module:callable'"
+        ) from error
+    label = getattr(spec, "__qualname__", None) or repr(spec)
+    return Program("pickled", base64.b64encode(data).decode(), label)
+
+
+def _has_functions(config: BusConfig) -> bool:
+    return any(each.kind == "pickled" for each in config.mules)
+
+
+def _preparation() -> str:
+    """What multiprocess tells a spawned child: how to import this program's main module again."""
+    from multiprocess import spawn
+
+    data = spawn.get_preparation_data("ipcmules")
+    # An AuthenticationString refuses to be pickled outside a spawn; as bytes it is taken all the same.
+    data["authkey"] = bytes(data["authkey"])
+    return base64.b64encode(pickle.dumps(data)).decode()
+
+
+def _spawn_master(theirs: socket.socket) -> subprocess.Popen[bytes]:
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return subprocess.Popen(
+        [sys.executable, "-c", _MASTER, root, str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        # Ctrl-C is this program's to handle: in a session of its own the master does not see it.
+        start_new_session=True,
+    )
+
+
+def _first_line(channel: socket.socket) -> dict[str, Any]:
+    """The master's report; empty if it ended without one."""
+    with channel.makefile("rb") as file:
+        line = file.readline()
+    found: dict[str, Any] = json.loads(line) if line else {}
+    return found
+
+
+def _raise_failure(report: dict[str, Any], process: subprocess.Popen[bytes]) -> None:
+    if report.get("ready"):
+        return
+    if not report:
+        raise StartError(f"the master of the bus ended with code {process.wait()} before it was ready")
+    kind = getattr(errors, str(report.get("error")), StartError)
+    raise kind(report.get("message", "the bus did not start"))

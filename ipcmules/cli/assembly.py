@@ -1,0 +1,91 @@
+"""From the options that were given to a checked BusConfig: paths made absolute, files found.
+
+Everything that can be wrong and be seen without starting a process is seen here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+
+from ipcmules.cli.options import Given
+from ipcmules.config import BusConfig, Program
+from ipcmules.errors import ConfigError
+from ipcmules.places import BUS_VARIABLE, check_name
+
+
+def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -> BusConfig:
+    """The bus that was described.
+
+    bus is what the command line says; it goes before IPCMULES_BUS, and that before what a file says, as
+    in the other commands. Raises ConfigError for a directory, program, import or command that
+    does not exist, and for everything BusConfig refuses.
+    """
+    directory = _directory(given.get("chdir", "."))
+    name = bus if bus is not None else os.environ.get(BUS_VARIABLE) or given.get("bus", "default")
+    imports = (*given.get("shared_imports", ()), *given.get("imports", ()), *given.get("applications", ()))
+    config = BusConfig(
+        name=check_name(name),
+        mules=tuple(_found_program(each, directory) for each in given.get("mules", ())),
+        farms=given.get("farms", ()),
+        processes=given.get("processes", 0),
+        imports=tuple(_found_import(each, directory) for each in imports),
+        lazy_apps=given.get("lazy_apps", False),
+        locks=given.get("locks", 0),
+        settings=given.get("settings", ()),
+        pyargv=given.get("pyargv", ()),
+        mercy=given.get("mercy", BusConfig.mercy),
+        queue_share=given.get("queue_share", BusConfig.queue_share),
+        directory=directory,
+        paths=tuple(os.path.join(directory, each) for each in given.get("paths", ())),
+        command=command,
+    )
+    _check_command(command, directory)
+    return config
+
+
+def _directory(path: str) -> str:
+    full = os.path.abspath(path)
+    if not os.path.isdir(full):
+        raise ConfigError(f"--chdir: directory {path!r} does not exist: create it, or correct the option")
+    return full
+
+
+def _found_program(program: Program, directory: str) -> Program:
+    if program.kind != "file":
+        return program
+    path = _file(program.target, directory, "mule program")
+    return replace(program, target=path, label=program.label or program.target)
+
+
+def _found_import(name: str, directory: str) -> str:
+    # The rule is uWSGI's: a slash or .py makes it a file, anything else is a module.
+    if "/" not in name and not name.endswith(".py"):
+        return name
+    path = os.path.normpath(_file(name, directory, "import"))
+    if not path.endswith(".py"):
+        raise ConfigError(f"import {name!r} does not end in .py, as a Python source file must: rename it")
+    return path
+
+
+def _file(name: str, directory: str, what: str) -> str:
+    path = os.path.join(directory, name)
+    if os.path.isfile(path):
+        return path
+    if os.path.isdir(path):
+        raise ConfigError(f"{what} {name!r} is a directory: name the file in it")
+    raise ConfigError(
+        f"{what} {name!r} does not exist in {directory}: correct the path, or change directory with --chdir"
+    )
+
+
+def _check_command(command: tuple[str, ...], directory: str) -> None:
+    if not command:
+        return
+    name = command[0]
+    path = os.path.join(directory, name) if "/" in name else name
+    if not name or shutil.which(path) is None:
+        raise ConfigError(
+            f"command {name!r} is not an executable program on PATH: correct what stands after '--'"
+        )

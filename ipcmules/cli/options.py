@@ -1,0 +1,208 @@
+"""The options that describe a bus, and how their values are read, whatever they stand in.
+
+The command line, an ini file and a TOML file all give names and texts; here a name and a text become
+part of a bus. Knows nothing of files and of click. `Given` collects, `assembly.build` makes the
+BusConfig.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ipcmules.config import Program, farm, program
+from ipcmules.errors import ConfigError
+from ipcmules.places import check_name
+
+Value = TypeVar("Value")
+
+#: The most mules, workers or locks: more than any limit of Linux lets a bus have.
+LARGEST = 4096
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: where its value goes, and how its text is read.
+
+    kind is 'text', 'number' (whole), 'seconds' or 'share' (floats), 'pair' (KEY=VALUE) or 'flag'; TOML's
+    types are checked by it. A repeatable option's read returns the tuple to add to what is there, any
+    other's last value counts.
+    """
+
+    field: str
+    kind: str
+    read: Callable[[str], Any]
+    repeatable: bool = False
+
+
+def number(text: str, lowest: int = 0, largest: int = LARGEST) -> int:
+    """A whole number in a range, or ConfigError."""
+    # int() alone would take '1_000', ' 3 ' and the digits of other scripts.
+    if text.isascii() and text.isdigit() and len(text) <= 9 and lowest <= int(text) <= largest:
+        return int(text)
+    raise ConfigError(f"{text!r} is not a whole number from {lowest} to {largest}: give one")
+
+
+def seconds(text: str) -> float:
+    """Seconds, 0 or more, or ConfigError."""
+    value = _float(text)
+    if value is None or value < 0:
+        raise ConfigError(f"{text!r} is not a time: give seconds, 0 or more, such as 60 or 0.5")
+    return value
+
+
+def share(text: str) -> float:
+    """A share above 0 and up to 1, or ConfigError."""
+    value = _float(text)
+    if value is None or not 0 < value <= 1:
+        raise ConfigError(f"{text!r} is not a share: give a number above 0, up to 1, such as 0.5")
+    return value
+
+
+def _float(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def flag(text: str) -> bool:
+    """True or False; a flag without a value is True, as in uWSGI."""
+    word = text.lower()
+    if word in ("", "true", "yes", "on", "1"):
+        return True
+    if word in ("false", "no", "off", "0"):
+        return False
+    raise ConfigError(f"{text!r} is neither true nor false: write one of them, or the option alone")
+
+
+def pair(text: str) -> tuple[tuple[str, str], ...]:
+    """KEY=VALUE as one pair."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"{text!r} is not KEY=VALUE: write it so")
+    return ((key.strip(), value),)
+
+
+def _environment(text: str) -> tuple[tuple[str, str], ...]:
+    ((key, value),) = pair(text)
+    if "\0" in text:
+        raise ConfigError(f"{text!r} holds a NUL character, which no environment can: remove it")
+    return ((key, value),)
+
+
+def _program(text: str) -> tuple[Program, ...]:
+    return (program(text),)
+
+
+def _mules(text: str) -> tuple[Program, ...]:
+    return (Program(),) * number(text)
+
+
+def _nonblank(what: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not text.strip() or "\0" in text:
+            raise ConfigError(f"{text!r} is no {what}: give one")
+        return text
+
+    return read
+
+
+def _each(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+    return lambda text: (read(text),)
+
+
+def _application(text: str) -> tuple[str, ...]:
+    # uWSGI's 'module' may name the callable too: app:application. Loading the module is enough.
+    return (_nonblank("module")(text.partition(":")[0]),)
+
+
+def _application_file(text: str) -> tuple[str, ...]:
+    # A name with a slash is a file wherever it goes; a bare name would be taken for a module.
+    name = _nonblank("file")(text)
+    return (name if "/" in name else f"./{name}",)
+
+
+_processes = Option("processes", "number", number)
+_import = Option("imports", "text", _each(_nonblank("module or file")), repeatable=True)
+_shared_import = Option("shared_imports", "text", _each(_nonblank("module or file")), repeatable=True)
+_module = Option("applications", "text", _application, repeatable=True)
+_file = Option("applications", "text", _application_file, repeatable=True)
+_path = Option("paths", "text", _each(_nonblank("directory")), repeatable=True)
+_lazy = Option("lazy_apps", "flag", flag)
+
+#: By name: the same on the command line (those that `run` declares), in ini sections and in TOML.
+OPTIONS: dict[str, Option] = {
+    "mule": Option("mules", "text", _program, repeatable=True),
+    "mules": Option("mules", "number", _mules, repeatable=True),
+    "farm": Option("farms", "text", lambda text: (farm(text),), repeatable=True),
+    "processes": _processes,
+    "workers": _processes,
+    "p": _processes,
+    "import": _import,
+    "pyimport": _import,
+    "py-import": _import,
+    "python-import": _import,
+    "shared-import": _shared_import,
+    "shared-pyimport": _shared_import,
+    "shared-py-import": _shared_import,
+    "shared-python-import": _shared_import,
+    "module": _module,
+    "wsgi": _module,
+    "wsgi-file": _file,
+    "file": _file,
+    "lazy-apps": _lazy,
+    "lazy": _lazy,
+    "locks": Option("locks", "number", number),
+    "bus": Option("bus", "text", check_name),
+    "set": Option("settings", "pair", pair, repeatable=True),
+    "env": Option("environment", "pair", _environment, repeatable=True),
+    "pyargv": Option("pyargv", "text", lambda text: tuple(text.split())),
+    "mule-reload-mercy": Option("mercy", "seconds", seconds),
+    "chdir": Option("chdir", "text", _nonblank("directory")),
+    "pythonpath": _path,
+    "python-path": _path,
+    "pp": _path,
+    "queue-share": Option("queue_share", "share", share),
+}
+
+
+def named(origin: str, read: Callable[[str], Value], text: str) -> Value:
+    """read(text), its error beginning with where the text stood: '--locks', 'app.ini, line 3, locks'."""
+    try:
+        return read(text)
+    except ValueError as error:  # ConfigError, and int()'s on absurdly long numbers
+        raise ConfigError(f"{origin}: {error}") from error
+
+
+class Given:
+    """Options as they were given, one source after the other: lists add up, else the last one counts."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+        #: Words about options that are not used here, for one line on stderr.
+        self.unused: list[str] = []
+
+    def add(self, name: str, text: str, origin: str) -> None:
+        """Take one option. Raises ConfigError that begins with origin."""
+        option = OPTIONS[name]
+        value = named(origin, option.read, text)
+        if option.repeatable:
+            self.extend(option.field, value)
+        else:
+            self._values[option.field] = value
+
+    def extend(self, field: str, values: Iterable[Any]) -> None:
+        """Add to a repeatable option's field."""
+        self._values[field] = (*self._values.get(field, ()), *values)
+
+    def replace(self, field: str, value: Any) -> None:
+        """Set a field."""
+        self._values[field] = value
+
+    def get(self, field: str, default: Any) -> Any:
+        """What was given for a field, else default."""
+        return self._values.get(field, default)

@@ -1,0 +1,76 @@
+"""`ipcmules stop`: end a bus gracefully, and wait for its end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+
+import click
+
+from ipcmules import description as descriptions
+from ipcmules.cli.target import bus_option, running
+from ipcmules.description import Description
+from ipcmules.errors import NotAttached
+from ipcmules.liveness import is_alive
+from ipcmules.places import Places
+
+#: Beyond the mercy, seconds: for the master to kill what is left and remove its objects.
+MARGIN = 15.0
+#: How long to wait for the description of a bus that is just starting, seconds.
+_PATIENCE = 10.0
+
+
+@click.command()
+@bus_option
+def command(bus: str | None) -> int:
+    """Stop the bus: its mules finish and drain what is queued, within the mercy time.
+
+    Exits with 0 when the bus is gone, with 1 where it does not end in time.
+    """
+    where = running(bus)
+    found = _description(where)
+    if found is None:
+        return 0
+    # A pid file descriptor is one process for ever: a pid that is reused meanwhile gets no signal.
+    try:
+        master = os.pidfd_open(found.master.pid)
+    except ProcessLookupError:
+        return 0
+    try:
+        if not found.master.alive():
+            return 0
+        signal.pidfd_send_signal(master, signal.SIGTERM)
+        return _wait(where, found, master)
+    finally:
+        os.close(master)
+
+
+def _description(where: Places) -> Description | None:
+    """What the living master wrote; None once there is no master any more."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        found = descriptions.read(where)
+        # A bus that takes the place of a dead one may not have replaced its description yet.
+        if found is not None and found.master.alive():
+            return found
+        if not is_alive(where):
+            return None
+        if time.monotonic() >= deadline:
+            raise NotAttached(f"bus {where.bus!r} is held by a master that does not say who it is: try again")
+        time.sleep(0.02)
+
+
+def _wait(where: Places, found: Description, master: int) -> int:
+    patience = found.config.mercy + MARGIN
+    ended, _, _ = select.select([master], [], [], patience)
+    if ended:
+        return 0
+    print(
+        f"ipcmules: error: bus {where.bus!r} did not stop within {patience:g} s: "
+        f"'ipcmules stop --bus {where.bus}' again ends it at once",
+        file=sys.stderr,
+    )
+    return 1

@@ -1,0 +1,223 @@
+"""Decorators for what an app hands to its mules and workers; names and use as in uWSGI's uwsgidecorators.
+
+Each records something when the module that uses it is loaded, before or after the process is on a bus:
+signals in the registry, everything else in mule.hooks, which the mules and workers run. Decorated
+functions are returned unchanged, except by @mulefunc, @thread and @lock, which change what a call does.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, overload
+
+from ipcmules import api, membership
+from ipcmules.errors import MessageTypeError, SignalError, UnknownTarget
+from ipcmules.mule import hooks
+from ipcmules.places import check_name
+from ipcmules.signals.identity import Identities, name_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: What a message that carries a call of a @mulefunc function begins with (docs/formats-table.md).
+MULEFUNC = b"\0ipcmules.mulefunc.1\0"
+
+#: The @mulefunc functions of this process, by what the messages call them.
+_functions: dict[bytes, Callable[..., Any]] = {}
+_identities = Identities()
+
+
+def signal(num: int | None = None, target: str = "") -> Callable[[F], F]:
+    """Handle a signal with the decorated function, which is called with the number.
+
+    num: 0 to 255; None has one chosen, the same in every process that loads the app (signal_number()
+    tells it). target: who handles it (docs/targets.md); "" is the first available worker.
+    Raises SignalError, TypeError as register_signal(). From uWSGI's @signal(num, target=...).
+    """
+    if callable(num):
+        raise TypeError("@signal needs parentheses: @signal(7), or @signal() to have the number chosen")
+
+    def register(function: F) -> F:
+        if num is not None:
+            api.register_signal(num, target, function)
+            return function
+        membership.registry.register_auto(target, function)
+        api.registered()
+        return function
+
+    return register
+
+
+def signal_number(function: Callable[..., Any]) -> int:
+    """The number of the signal that a function handles: what to raise, for @signal() without a number.
+
+    Raises SignalError if it handles none, or while the number is not chosen yet (this process is on no bus).
+    """
+    for registration in reversed(membership.registry.registrations()):
+        if registration.handler == function:
+            if registration.number is not None:
+                return registration.number
+            raise SignalError(
+                f"the signal of {name_of(function)}() has no number yet: one is chosen when this process "
+                "joins a bus"
+            )
+    raise SignalError(f"{name_of(function)}() handles no signal in this process: decorate it with @signal")
+
+
+@overload
+def mulefunc(target: Callable[P, object]) -> Callable[P, bool]: ...
+@overload
+def mulefunc(
+    target: int | str | bytes = 0,
+) -> Callable[[Callable[P, object]], Callable[P, bool]]: ...
+def mulefunc(target: int | str | bytes | Callable[..., Any] = 0) -> Any:
+    """Have every call of the function run in a mule: @mulefunc, @mulefunc(2), @mulefunc("farm").
+
+    target: a mule's number (0: the first available mule) or a farm's name. A call returns at once, True
+    as mule_msg() does; what the function returns is dropped, what it raises is logged by the mule.
+    Arguments travel by pickle: MessageTypeError says if one cannot. The mule must have loaded the app.
+    The function itself is the call's __wrapped__. From uWSGI's @mulefunc.
+    """
+    if callable(target):
+        return _carried(target, 0)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., bool]:
+        return _carried(function, target)
+
+    return decorate
+
+
+def _carried(function: Callable[..., Any], target: int | str | bytes) -> Callable[..., bool]:
+    key = _identities.of(function, "mulefunc", 0).digest
+    _functions[key] = function
+    hooks.install_carrier(MULEFUNC, _run_carried)
+
+    @functools.wraps(function)
+    def send(*args: Any, **kwargs: Any) -> bool:
+        return api.mule_msg(MULEFUNC + _pickled(function, (key, name_of(function), args, kwargs)), target)
+
+    return send
+
+
+def _pickled(function: Callable[..., Any], call: tuple[Any, ...]) -> bytes:
+    import pickle
+
+    try:
+        return pickle.dumps(call, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # whatever an argument's own pickling raises
+        raise MessageTypeError(
+            f"a call of @mulefunc {name_of(function)}() cannot be sent: {error}; "
+            "give it arguments that pickle can carry"
+        ) from error
+
+
+def _run_carried(message: bytes) -> None:
+    import pickle
+
+    key, name, args, kwargs = pickle.loads(memoryview(message)[len(MULEFUNC) :])
+    function = _functions.get(key)
+    if function is None:
+        raise LookupError(
+            f"@mulefunc {name}() is not known in this mule: it must be defined while the app is loaded "
+            "(--import), not by the caller alone"
+        )
+    function(*args, **kwargs)
+
+
+@overload
+def postfork(worker: F) -> F: ...
+@overload
+def postfork(worker: int) -> Callable[[F], F]: ...
+def postfork(worker: Any) -> Any:
+    """Run the function in every new mule and worker, before anything else; @postfork(1) in worker 1 alone.
+
+    Several run in order of definition. From uWSGI's @postfork.
+    """
+    if callable(worker):
+        hooks.add_post_fork(hooks.PostFork(worker))
+        return worker
+    number = _number(worker, "@postfork", "worker")
+
+    def record(function: F) -> F:
+        hooks.add_post_fork(hooks.PostFork(function, number))
+        return function
+
+    return record
+
+
+def mule(num: int) -> Callable[[F], F]:
+    """Run the function in mule num, after all @postfork functions; then the mule goes on signal-only."""
+    return _body(hooks.ONCE, _number(num, "@mule", "mule"))
+
+
+def muleloop(num: int) -> Callable[[F], F]:
+    """Call the function in mule num for ever, handling signals between the rounds.
+
+    What it raises is logged; one that raises at once is called again after a growing pause.
+    """
+    return _body(hooks.LOOP, _number(num, "@muleloop", "mule"))
+
+
+def mulemsg(num: int) -> Callable[[F], F]:
+    """Call function(message) for each message that mule num receives: its own, the pool's, its farms'."""
+    return _body(hooks.MESSAGES, _number(num, "@mulemsg", "mule"))
+
+
+def farm(name: str) -> Callable[[F], F]:
+    """Call function(message) for each message of a farm, in each mule of it."""
+    return _body(hooks.FARM, 0, check_name(name, "farm"))
+
+
+def _body(kind: str, number: int, farm_name: str = "") -> Callable[[F], F]:
+    def record(function: F) -> F:
+        hooks.add_body(hooks.Body(kind, function, number, farm_name))
+        return function
+
+    return record
+
+
+def _number(value: object, decorator: str, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{decorator} takes the number of a {what}, as in {decorator}(1), not {value!r}")
+    if value < 1:
+        raise UnknownTarget(f"{decorator}({value}) cannot be: {what}s have numbers from 1")
+    return value
+
+
+def thread(function: Callable[P, object]) -> Callable[P, threading.Thread]:
+    """Have every call of the function run in a daemon thread of its own, and return that thread."""
+
+    @functools.wraps(function)
+    def start(*args: P.args, **kwargs: P.kwargs) -> threading.Thread:
+        started = threading.Thread(
+            target=function, args=args, kwargs=kwargs, name=name_of(function), daemon=True
+        )
+        started.start()
+        return started
+
+    return start
+
+
+@overload
+def lock(number: Callable[P, R]) -> Callable[P, R]: ...
+@overload
+def lock(number: int = 0) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def lock(number: Any = 0) -> Any:
+    """Hold a lock of the bus while the function runs: @lock is lock 0, @lock(2) another one."""
+    if callable(number):
+        return _locked(number, 0)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"@lock takes the number of a lock, as in @lock(1), not {number!r}")
+    return functools.partial(_locked, number=number)
+
+
+def _locked(function: Callable[P, R], number: int) -> Callable[P, R]:
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with api.Lock(number):
+            return function(*args, **kwargs)
+
+    return call

@@ -1,0 +1,89 @@
+"""The bus description: the file from which a process learns all it needs to join a bus.
+
+Written by the master alone, by rename, before the objects it names are created and again when
+they exist; read by everybody else. Specified in docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ipcmules.config import BusConfig
+from ipcmules.places import Places
+from ipcmules.processes import ProcessId
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class QueueSpec:
+    """One message queue: whose it is ('pool', 'mule3', 'farm.mail'), its kernel name and its shape."""
+
+    endpoint: str
+    name: str
+    depth: int
+    size: int
+
+    @property
+    def shared(self) -> bool:
+        """True if several processes receive from it: it never carries packed messages."""
+        return not self.endpoint.startswith("mule")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the file holds."""
+
+    config: BusConfig
+    generation: int
+    master: ProcessId
+    queues: tuple[QueueSpec, ...] = ()
+    semaphores: tuple[int, ...] = ()  #: System V keys of locks 0..N
+    #: False until every object named here exists; True when a process can join.
+    complete: bool = False
+
+    def queue(self, endpoint: str) -> QueueSpec | None:
+        """The queue of an endpoint, None if the bus has none."""
+        return next((each for each in self.queues if each.endpoint == endpoint), None)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "config": self.config.to_json(),
+            "generation": self.generation,
+            "master": asdict(self.master),
+            "queues": [asdict(each) for each in self.queues],
+            "semaphores": list(self.semaphores),
+            "complete": self.complete,
+        }
+
+
+def write(where: Places, description: Description) -> None:
+    """Replace the description file."""
+    temporary = f"{where.description}.new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(description.to_json(), file)
+    os.replace(temporary, where.description)
+
+
+def read(where: Places) -> Description | None:
+    """Read the description; None if there is none, or one of another version."""
+    try:
+        with open(where.description, encoding="utf-8") as file:
+            data = json.load(file)
+    except (OSError, ValueError):
+        return None
+    if data.get("format") != FORMAT:
+        return None
+    return Description(
+        config=BusConfig.from_json(data["config"]),
+        generation=data["generation"],
+        master=ProcessId(**data["master"]),
+        queues=tuple(QueueSpec(**each) for each in data["queues"]),
+        semaphores=tuple(data["semaphores"]),
+        complete=data["complete"],
+    )

@@ -1,0 +1,34 @@
+"""What Linux can do with processes and Python's standard library does not offer: prctl(2).
+
+Platform-specific, through ctypes. Knows nothing of the bus.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def become_subreaper() -> None:
+    """Make orphans among this process's descendants its children (PR_SET_CHILD_SUBREAPER)."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(signum: int) -> None:
+    """Get signum when the parent dies (PR_SET_PDEATHSIG).
+
+    Cleared by fork, kept over an ordinary execve. It says nothing of a parent that is dead already:
+    compare os.getppid() afterwards.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signum)

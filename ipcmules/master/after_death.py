@@ -1,0 +1,42 @@
+"""What follows from the death of a mule or worker, before it is started again.
+
+What it had in hand is kept, its record says that nobody is there, and somebody else is woken: a mule
+that was killed between its wake-up and its receive has left the message in the queue, beside idle mules.
+"""
+
+from __future__ import annotations
+
+from ipcmules import table
+from ipcmules.master.children import Child, describe_status
+from ipcmules.master.objects import Objects
+from ipcmules.master.readiness import record_of
+from ipcmules.messages import inflight, kept
+from ipcmules.signals.raiser import Raiser
+
+
+def clean_up(objects: Objects, child: Child, pid: int, status: int) -> bool:
+    """Put away what the process left. Returns True if it had a message in hand."""
+    cells, record = objects.table.cells, record_of(objects, child)
+    if cells[record + table.R_PID] == pid:
+        cells[record + table.R_STATE] = table.ABSENT
+        cells[record + table.R_READER] = 0
+        cells[record + table.R_LISTENING] = 0
+        cells[record + table.R_PID] = 0
+    if child.role != "mule":
+        return False
+    found = inflight.recover(objects.where, child.number)
+    for left in found:
+        kept.keep(objects.where, left.data, left.endpoint, f"mule {child.number} {describe_status(status)}", child.name)
+    return bool(found)
+
+
+def nudge(objects: Objects, child: Child) -> None:
+    """Wake one idle process of the pool and of each farm the dead one was in, to look at every source."""
+    raiser = Raiser(objects.where, objects.description, objects.table)
+    if child.role == "worker":
+        raiser.nudge("worker0")
+        return
+    raiser.nudge("mule0")
+    for farm in objects.description.config.farms:
+        if child.number in farm.mules:
+            raiser.nudge(f"farm.{farm.name}")

@@ -1,0 +1,132 @@
+"""The master's entry: from a configuration to the bus's end, and its exit code.
+
+Holds the bus's lock from before anything is touched until everything is removed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ipcmules import linux, liveness, log, table
+from ipcmules.config import BusConfig
+from ipcmules.errors import ConfigError
+from ipcmules.master import leftovers, objects, owner, takeover
+from ipcmules.master.loop import Loop
+from ipcmules.master.objects import Objects
+from ipcmules.master.supervisor import Report, Supervisor
+from ipcmules.messages import queues
+from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, Places, places
+
+def run(config: BusConfig, report: Callable[[dict[str, Any]], None] | None = None, control: int | None = None) -> int:
+    """Run a bus in this process until it is stopped. Main thread only, and no other thread may run.
+
+    report: called once the bus is ready, with {"ready": True, "pid": of the master, "mules": how many,
+        "workers": how many the master started, "seconds": how long the start took}.
+    control: a descriptor; the bus stops when its other end is closed. It stops as well when
+        config.owner ends, on SIGTERM, SIGINT or SIGHUP (a second one ends it at once), on SIGQUIT (at once),
+        and when config.command ends.
+    Returns the command's exit code (128 + n for a signal n), or 0.
+    Raises StartError with the traceback if the app or a program could not start; ConfigError, LimitError,
+    BusRunning or AccessError before anything was started. Nothing is left behind in either case.
+    """
+    began = time.monotonic()
+    log.configure()
+    log.identify(config.name, "master")
+    if not os.path.isdir(config.directory):
+        raise ConfigError(f"the directory {config.directory!r} does not exist: the bus's processes run there")
+    queues.check_fits(config)
+    where = places(config.name)
+    lock = liveness.hold(where)
+    try:
+        loop = Loop()
+        try:
+            return _Bus(config, where, loop, report or _log_report, began).run(control)
+        finally:
+            loop.close()
+    finally:
+        liveness.release(where, lock)
+
+
+def _log_report(what: dict[str, Any]) -> None:
+    log.event("info", f"ready: {what['mules']} mules, {what['workers']} workers in {what['seconds']:.2f} s")
+
+
+class _Bus:
+    """One run of a bus whose lock is held."""
+
+    def __init__(self, config: BusConfig, where: Places, loop: Loop, report: Report, began: float) -> None:
+        self._config = config
+        self._where = where
+        self._loop = loop
+        self._report = report
+        self._began = began
+        self._stop_asked = False
+        self._supervisor: Supervisor | None = None
+
+    def run(self, control: int | None) -> int:
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self._loop.on_signal(each, self._stop)
+        self._loop.on_signal(signal.SIGQUIT, self._stop_at_once)
+        owner.watch(self._loop, self._config.owner, control, self._stop)
+        linux.become_subreaper()
+        _export(self._where)
+        _set_title(f"ipcmules: {self._where.bus} master")
+        takeover.take_over(self._where, self._config.mercy, self._pause)
+        if self._stop_asked:
+            return 0
+        made = objects.create(self._where, self._config)
+        try:
+            return self._supervise(made)
+        finally:
+            self._end(made)
+
+    def _supervise(self, made: Objects) -> int:
+        feeder = leftovers.Feeder(self._loop, self._where, made.description)
+        feeder.start()
+        self._supervisor = Supervisor(self._loop, made, self._report, self._began)
+        try:
+            return self._supervisor.run()
+        finally:
+            feeder.close()
+
+    def _end(self, made: Objects) -> None:
+        # First the word, then the drain: who sends after the drain sees the word and takes its message back.
+        made.set_state(table.STOPPED)
+        try:
+            leftovers.save(self._where, made.description)
+        finally:
+            made.close()
+            objects.remove(self._where, made.description, made.table)
+
+    def _stop(self) -> None:
+        self._stop_asked = True
+        if self._supervisor is not None:
+            self._supervisor.stop()
+
+    def _stop_at_once(self) -> None:
+        self._stop_asked = True
+        if self._supervisor is not None:
+            self._supervisor.stop_at_once()
+
+    def _pause(self, seconds: float) -> bool:
+        timer = self._loop.later(seconds, lambda: None)
+        self._loop.run_once()
+        timer.cancel()
+        return not self._stop_asked
+
+
+def _export(where: Places) -> None:
+    """What every process of the bus finds in its environment."""
+    os.environ[BUS_VARIABLE] = where.bus
+    os.environ[RUNTIME_VARIABLE] = os.path.dirname(where.runtime)
+    os.environ[STATE_VARIABLE] = os.path.dirname(where.state)
+
+
+def _set_title(title: str) -> None:
+    import setproctitle
+
+    setproctitle.setproctitle(title)

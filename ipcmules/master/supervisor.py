@@ -1,0 +1,287 @@
+"""The master at work: from the template's start over readiness and respawns to the last process's end.
+
+One Supervisor a run. It decides; children.py remembers, templates.py talks to the template,
+stopping.py ends things. Single-threaded, and it runs no user code.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ipcmules import log, table
+from ipcmules.errors import StartError
+from ipcmules.master import after_death, readiness
+from ipcmules.master.children import Child, Children, describe_status, exit_code
+from ipcmules.master.loop import Loop, Timer
+from ipcmules.master.objects import Objects
+from ipcmules.master.spawn import spawn
+from ipcmules.master.stopping import Stop
+from ipcmules.master.templates import Template
+
+Report = Callable[[dict[str, Any]], None]
+
+#: How often the table is looked at while the bus starts, seconds. Never afterwards.
+_LOOK = 0.005
+#: When a start that takes long is mentioned, seconds.
+_FIRST_WORD, _NEXT_WORD = 10.0, 30.0
+#: A start that failed ends its processes within this many seconds.
+_SHORT_MERCY = 3.0
+
+
+class Supervisor:
+    """Runs one bus whose objects exist."""
+
+    def __init__(self, loop: Loop, objects: Objects, report: Report, began: float) -> None:
+        self._loop = loop
+        self._objects = objects
+        self._config = objects.description.config
+        self._report = report
+        self._began = began
+        self._children = Children(self._config)
+        self._wanted: list[Child] = []
+        #: Deaths of pids nobody has told us about yet: the template's word comes by another way.
+        self._unknown_deaths: dict[int, int] = {}
+        self._template: Template | None = None
+        self._template_failures = 0
+        self._command = 0
+        self._ready = False
+        self._look: Timer | None = None
+        self._stop: Stop | None = None
+        self._failure: StartError | None = None
+        self._code = 0
+
+    def run(self) -> int:
+        """Run the bus to its end. Returns the exit code; raises StartError if it could not start."""
+        self._loop.watch(self._objects.notify, self._notified)
+        self._loop.on_signal(signal.SIGCHLD, self._reap)
+        self._start_template()
+        self._loop.later(_FIRST_WORD, self._say_what_is_missing)
+        while not self._over():
+            self._loop.run_once()
+        if self._failure is not None:
+            raise self._failure
+        return self._code
+
+    def stop(self) -> None:
+        """End the bus gracefully; called again, at once."""
+        self._begin_stop(self._config.mercy)
+
+    def stop_at_once(self) -> None:
+        """End the bus without waiting for anybody."""
+        self._begin_stop(0.0)
+
+    # The template
+
+    def _start_template(self) -> None:
+        if self._stop is None:
+            self._template = Template(self._loop, self)
+
+    def template_loaded(self) -> None:
+        """The template can fork."""
+        self._template_failures = 0
+        if not self._ready and not self._wanted:
+            self._wanted = list(self._children)
+            self._watch_start()
+        self._fork_wanted()
+
+    def template_failed(self, text: str) -> None:
+        """The app could not be loaded."""
+        if self._ready:
+            log.event("error", f"the template was started again and could not load the app:\n{text}")
+        else:
+            self._fail(f"the app could not be loaded:\n{text}")
+
+    def _template_ended(self, template: Template, status: int) -> None:
+        self._template = None
+        template.close()
+        if self._stop is not None:
+            return
+        if not self._ready:
+            self._fail(f"the template (the process that loads the app) {describe_status(status)}")
+            return
+        self._template_failures += 1
+        delay = min(0.1 * 2 ** min(self._template_failures - 1, 10), 30.0)
+        log.event("warning", f"the template {describe_status(status)}: starting it again in {delay:g} s")
+        self._loop.later(delay, self._start_template)
+
+    # Mules and workers
+
+    def _spawn(self, child: Child) -> None:
+        if self._stop is None and not child.pid:
+            self._wanted.append(child)
+            self._fork_wanted()
+
+    def _fork_wanted(self) -> None:
+        if self._template is None or not self._template.loaded or not self._wanted:
+            return
+        wanted, self._wanted = self._wanted, []
+        for child in wanted:
+            readiness.before_spawn(self._objects, child)
+        self._template.fork([child.key for child in wanted])
+
+    def forked(self, role: str, number: int, pid: int) -> None:
+        """The template forked a process."""
+        child = self._children.get(role, number)
+        self._children.started(child, pid)
+        readiness.after_spawn(self._objects, child)
+        status = self._unknown_deaths.pop(pid, None)
+        if status is not None:
+            self._ended(pid, status)
+        elif self._stop is not None:
+            self._stop.joined(child)
+
+    def refused(self, role: str, number: int, reason: str) -> None:
+        """The kernel would not fork."""
+        child = self._children.get(role, number)
+        if not self._ready:
+            self._fail(f"{child} could not be forked: {reason}")
+            return
+        child.young_deaths += 1
+        delay = max(child.delay(), 0.1)
+        log.event("error", f"{child} could not be forked ({reason}): trying again in {delay:g} s")
+        self._loop.later(delay, lambda: self._spawn(child))
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            self._ended(pid, status)
+
+    def _ended(self, pid: int, status: int) -> None:
+        if self._template is not None and pid == self._template.pid:
+            self._template_ended(self._template, status)
+        elif pid == self._command:
+            self._command_ended(status)
+        elif (child := self._children.ended(pid)) is not None:
+            self._child_ended(child, pid, status)
+        else:
+            self._unknown_deaths[pid] = status
+            if len(self._unknown_deaths) > 1000:  # orphans of the command's: nobody will ask for them
+                self._unknown_deaths.pop(next(iter(self._unknown_deaths)))
+
+    def _child_ended(self, child: Child, pid: int, status: int) -> None:
+        worked = after_death.clean_up(self._objects, child, pid, status)
+        if self._stop is not None:
+            self._stop.check()
+            return
+        text = readiness.take_failure(self._objects, child)
+        if not self._ready and not child.ready and not readiness.may_respawn(self._objects, child, status, worked):
+            self._fail(f"{readiness.describe(child, self._config)} {describe_status(status)} {_details(text)}")
+            return
+        child.ready = True
+        after_death.nudge(self._objects, child)
+        delay = child.died()
+        when = f" in {delay:g} s" if delay else ""
+        log.event("warning", f"{child} (pid {pid}) {describe_status(status)}: starting it again{when}{_indent(text)}")
+        if delay:
+            self._loop.later(delay, lambda: self._spawn(child))
+        else:
+            self._spawn(child)
+
+    # Readiness
+
+    def _watch_start(self) -> None:
+        self._look = None
+        if self._stop is not None or self._ready:
+            return
+        for child in self._children:
+            child.ready = child.ready or readiness.is_ready(self._objects, child)
+        if all(child.ready for child in self._children):
+            self._become_ready()
+        else:
+            self._look = self._loop.later(_LOOK, self._watch_start)
+
+    def _notified(self) -> None:
+        try:
+            os.read(self._objects.notify, 4096)
+        except BlockingIOError:
+            pass
+
+    def _become_ready(self) -> None:
+        self._ready = True
+        self._objects.set_state(table.READY)
+        if self._config.command and not self._start_command():
+            return
+        for child in self._children:
+            text = readiness.take_failure(self._objects, child)
+            if text:
+                log.event("error", f"{child}:\n{text}")
+        self._report(
+            {
+                "ready": True,
+                "pid": os.getpid(),
+                "mules": len(self._config.mules),
+                "workers": self._config.processes,
+                "seconds": time.monotonic() - self._began,
+            }
+        )
+
+    def _say_what_is_missing(self) -> None:
+        if self._ready or self._stop is not None:
+            return
+        waiting = [str(child) for child in self._children if not child.ready]
+        loading = self._template is not None and not self._template.loaded
+        what = "the app to load" if loading else ", ".join(waiting[:10]) + (" ..." if len(waiting) > 10 else "")
+        log.event("warning", f"starting for {time.monotonic() - self._began:.0f} s, still waiting for {what}")
+        self._loop.later(_NEXT_WORD, self._say_what_is_missing)
+
+    # The command
+
+    def _start_command(self) -> bool:
+        try:
+            self._command = spawn(self._config.command, self._config.directory)
+        except OSError as error:
+            self._fail(f"the command {self._config.command[0]!r} cannot be run: {error.strerror}")
+            return False
+        return True
+
+    def _command_ended(self, status: int) -> None:
+        self._command = 0
+        if self._stop is None:
+            self._code = exit_code(status)
+            self.stop()
+        else:
+            self._stop.check()
+
+    # The end
+
+    def _fail(self, text: str) -> None:
+        if self._failure is None:
+            self._failure = StartError(f"bus {self._config.name!r} could not start: {text.rstrip()}")
+        if self._stop is None:
+            self._begin_stop(min(self._config.mercy, _SHORT_MERCY))
+
+    def _begin_stop(self, mercy: float) -> None:
+        if self._stop is None:
+            self._objects.set_state(table.STOPPING)
+            if self._template is not None:
+                self._template.finish()
+            self._stop = Stop(self._loop, self._children, self._running_template, self._running_command, mercy)
+            self._stop.begin()
+        else:
+            self._stop.hurry()
+
+    def _running_template(self) -> int:
+        return self._template.pid if self._template is not None else 0
+
+    def _running_command(self) -> int:
+        return self._command
+
+    def _over(self) -> bool:
+        return self._stop is not None and not (self._children.running() or self._command or self._template)
+
+
+def _details(text: str) -> str:
+    return f"before it was ready:\n{text}" if text else "before it was ready"
+
+
+def _indent(text: str) -> str:
+    return f"\n{text}" if text else ""

@@ -1,0 +1,105 @@
+"""Taking over what a dead bus of the same name left: its processes, its messages, its kernel objects.
+
+Called with the bus's lock held, so its master is dead for certain. Survivors are known by pid and start time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import posix_ipc
+
+from ipcmules import description as descriptions
+from ipcmules import log, table
+from ipcmules.errors import AccessError
+from ipcmules.master import leftovers, objects
+from ipcmules.places import Places
+from ipcmules.processes import ProcessId
+
+#: When the wait for survivors is mentioned, and how often they are looked at, seconds.
+_WORD, _LOOK = 1.0, 0.02
+
+
+def take_over(where: Places, mercy: float, pause: Callable[[float], bool]) -> None:
+    """Clear the way for a new bus. Nothing happens if nothing was left.
+
+    mercy: seconds that survivors have to finish what they hold. pause(seconds) waits, and returns False if
+    the start was called off meanwhile: then nothing is removed.
+    Raises AccessError if something under our names is not ours.
+    """
+    if not os.path.lexists(where.runtime):
+        return
+    objects.private_directory(where.runtime)
+    found = descriptions.read(where)
+    shared = _old_table(where)
+    if shared is not None and not _outlive(_survivors(shared), mercy, pause):
+        return
+    if shared is not None:
+        # Whoever still maps it sees that this bus is over.
+        shared.cells[table.H_STATE] = table.STOPPED
+    if found is not None:
+        leftovers.save(where, found)
+    objects.remove(where, found, shared)
+
+
+def _old_table(where: Places) -> table.Table | None:
+    try:
+        return table.open(where.table)
+    except posix_ipc.ExistentialError:
+        return None
+    except AccessError as error:
+        segment = posix_ipc.SharedMemory(where.table)
+        owner = os.fstat(segment.fd).st_uid
+        segment.close_fd()
+        if owner != os.geteuid():
+            raise
+        log.event("warning", f"{error}: it is ours and its master is dead, so it is removed")
+        return None
+
+
+def _survivors(shared: table.Table) -> list[tuple[str, ProcessId]]:
+    """Processes the dead master had started that still run: its mules, and its workers."""
+    cells, layout = shared.cells, shared.layout
+    records = [(f"mule {number}", shared.mule(number)) for number in range(1, layout.mules + 1)]
+    records += [(f"worker {number}", shared.worker(number)) for number in range(1, table.WORKER_SLOTS + 1)]
+    found = [
+        (name, ProcessId(cells[record + table.R_PID], cells[record + table.R_START]))
+        for name, record in records
+        if cells[record + table.R_LAUNCHED] and cells[record + table.R_PID]
+    ]
+    return [(name, process) for name, process in found if process.alive()]
+
+
+def _outlive(survivors: list[tuple[str, ProcessId]], mercy: float, pause: Callable[[float], bool]) -> bool:
+    """Wait for them to finish what they hold, then kill them. Returns False if the start was called off."""
+    began = time.monotonic()
+    said = False
+    for _name, process in survivors:
+        _send(process, signal.SIGTERM)
+    while survivors and time.monotonic() - began < mercy:
+        if not pause(_LOOK):
+            return False
+        survivors = [(name, process) for name, process in survivors if process.alive()]
+        if survivors and not said and time.monotonic() - began > _WORD:
+            said = True
+            names = ", ".join(f"{name} (pid {process.pid})" for name, process in survivors[:10])
+            log.event("warning", f"waiting up to {mercy:g} s for {names}, left of this bus's dead master")
+    for name, process in survivors:
+        log.event("warning", f"{name} (pid {process.pid}) of the dead master is killed: it did not end")
+        _send(process, signal.SIGKILL)
+    while any(process.alive() for _name, process in survivors):
+        if not pause(_LOOK):
+            return False
+    return True
+
+
+def _send(process: ProcessId, signum: int) -> None:
+    if process.alive():
+        try:
+            os.kill(process.pid, signum)
+        except ProcessLookupError:
+            pass
+

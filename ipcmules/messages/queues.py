@@ -1,0 +1,162 @@
+"""A bus's message queues: made, opened, removed.
+
+Knows posix_ipc and the arithmetic of sizing. What the user's other buses and programs hold of the limit
+cannot be asked of the kernel, only tried: so queues are made at the planned size, and smaller when the
+kernel refuses.
+"""
+
+from __future__ import annotations
+
+import os
+
+import posix_ipc
+
+from ipcmules.config import BusConfig
+from ipcmules.description import QueueSpec
+from ipcmules.errors import AccessError, LimitError
+from ipcmules.messages import sizing
+from ipcmules.messages.sizing import MINIMAL, Limits, Plan
+from ipcmules.places import Places
+
+#: A refused plan is tried again in this part of its bytes.
+_SHRINK = 0.7
+
+
+def endpoints(config: BusConfig) -> tuple[str, ...]:
+    """The endpoints that have a queue: 'pool', 'mule1' ..., 'farm.NAME' ...; none without mules."""
+    if not config.mules:
+        return ()
+    mules = (f"mule{number}" for number in range(1, len(config.mules) + 1))
+    return ("pool", *mules, *(f"farm.{each.name}" for each in config.farms))
+
+
+def check_fits(config: BusConfig) -> None:
+    """Raise LimitError, with need, limit and remedy, if not even the smallest queues fit under the limits."""
+    if not config.mules:
+        return
+    limit = sizing.limits()
+    count = len(endpoints(config))
+    if count > limit.queues:
+        raise _too_many(count, limit)
+    if limit.size < sizing.NARROWEST:
+        raise LimitError(
+            f"message queues need messages of {sizing.NARROWEST} bytes, fs.mqueue.msgsize_max is {limit.size}: "
+            "sysctl -w fs.mqueue.msgsize_max=8192"
+        )
+    need = MINIMAL.total(len(config.mules), count - len(config.mules))
+    if need > limit.bytes:
+        raise _too_small(count, need, limit)
+
+
+def create_all(where: Places, config: BusConfig) -> tuple[QueueSpec, ...]:
+    """Make every queue of the bus, as large as limits and the bus's share of them allow.
+
+    Raises LimitError if the kernel refuses even the smallest (nothing is left then), AccessError if a name is
+    taken by another user, posix_ipc.ExistentialError if one of ours exists.
+    """
+    names = endpoints(config)
+    if not names:
+        return ()
+    check_fits(config)
+    limit = sizing.limits()
+    private, shared = len(config.mules), len(names) - len(config.mules)
+    smallest = MINIMAL.total(private, shared)
+    budget = max(int(limit.bytes * config.queue_share), smallest)
+    while True:
+        plan = sizing.plan(private, shared, budget, limit) or MINIMAL
+        specs = _specs(where, names, plan)
+        refusal = _try(specs)
+        if refusal is None:
+            return specs
+        if _is_count_refusal(refusal):
+            raise _too_many(len(names), limit) from refusal
+        if plan == MINIMAL:
+            raise _too_small(len(names), smallest, limit) from refusal
+        budget = max(int(min(budget, plan.total(private, shared)) * _SHRINK), smallest)
+
+
+def _specs(where: Places, names: tuple[str, ...], plan: Plan) -> tuple[QueueSpec, ...]:
+    return tuple(
+        QueueSpec(name, where.queue(name), shape.depth, shape.size)
+        for name in names
+        for shape in ((plan.private if name.startswith("mule") else plan.shared),)
+    )
+
+
+def _try(specs: tuple[QueueSpec, ...]) -> OSError | None:
+    """Make them all, or none: the kernel's refusal is returned, what was made before it removed."""
+    made: list[QueueSpec] = []
+    try:
+        for spec in specs:
+            _create(spec)
+            made.append(spec)
+    except BaseException as error:
+        remove_all(tuple(made))
+        # posix_ipc turns EMFILE (over RLIMIT_MSGQUEUE) and ENOSPC (over queues_max) into OSErrors without an errno.
+        if isinstance(error, OSError) and not isinstance(error, AccessError):
+            return error
+        raise
+    return None
+
+
+def _is_count_refusal(error: OSError) -> bool:
+    return "space" in str(error)
+
+
+def _create(spec: QueueSpec) -> None:
+    try:
+        queue = posix_ipc.MessageQueue(
+            spec.name, posix_ipc.O_CREX, mode=0o600, max_messages=spec.depth, max_message_size=spec.size
+        )
+    except posix_ipc.PermissionsError as error:
+        raise AccessError(f"queue {spec.name} belongs to another user: have it removed") from error
+    try:
+        os.fchmod(queue.mqd, 0o600)  # the mode given goes through the umask
+    finally:
+        queue.close()
+
+
+def remove_all(specs: tuple[QueueSpec, ...]) -> None:
+    """Unlink the queues; those that are gone already are no error."""
+    for spec in specs:
+        try:
+            posix_ipc.unlink_message_queue(spec.name)
+        except posix_ipc.ExistentialError:
+            pass
+
+
+def open_queue(spec: QueueSpec) -> posix_ipc.MessageQueue:
+    """A non-blocking descriptor of this process's own.
+
+    Opened by name, as O_NONBLOCK belongs to the open file description, which a fork shares.
+    Raises posix_ipc.ExistentialError if there is none, AccessError if it is not ours or open to others.
+    """
+    try:
+        queue = posix_ipc.MessageQueue(spec.name, 0)
+    except posix_ipc.PermissionsError as error:
+        raise AccessError(f"queue {spec.name} belongs to another user, this process is uid {os.geteuid()}") from error
+    found = os.fstat(queue.mqd)
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        queue.close()
+        raise AccessError(
+            f"queue {spec.name} belongs to uid {found.st_uid}, mode {found.st_mode & 0o777:04o}, this process is uid "
+            f"{os.geteuid()}: stop that bus, remove the queue and start again"
+        )
+    queue.block = False
+    return queue
+
+
+def _too_many(count: int, limit: Limits) -> LimitError:
+    return LimitError(
+        f"this bus needs {count} message queues; fs.mqueue.queues_max allows {limit.queues} on this system, "
+        f"other buses' included: stop another bus, or sysctl -w fs.mqueue.queues_max={max(2 * limit.queues, 2 * count)}"
+    )
+
+
+def _too_small(count: int, need: int, limit: Limits) -> LimitError:
+    wanted = max(need * 4, 2 * min(limit.bytes, 1 << 40))
+    return LimitError(
+        f"the {count} message queues of this bus need at least {need} bytes; RLIMIT_MSGQUEUE allows this user "
+        f"{limit.bytes} over all of its queues (other buses' included): stop another bus, or ulimit -q {wanted} "
+        f"(systemd: LimitMSGQUEUE={wanted}; docker: --ulimit msgqueue={wanted})"
+    )

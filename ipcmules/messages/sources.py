@@ -1,0 +1,62 @@
+"""What an inbox waits for: sets of descriptors, each with its epoll.
+
+Knows epoll and descriptors, not what is behind them. The rules (epoll(7), epoll_ctl(2), measured):
+
+- Descriptors that other processes wait for too are added with EPOLLEXCLUSIVE, so that one message does not
+  wake every idle mule. Such a descriptor is reported only if its wake-up ran here, or when it is added: after a
+  wake-up was lost with a killed process, rearm() adds them again.
+- One event at a time, and the caller takes from the source it names: else a pool message that woke this mule
+  would wait for the handler of a direct one, beside idle mules.
+- The kernel's ready list goes round: no source starves the others.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterable
+
+_EXCLUSIVE = select.EPOLLIN | select.EPOLLEXCLUSIVE
+
+
+class Sources:
+    """A set of descriptors to wait for.
+
+    shared: those that other processes wait for; own: the others. signals and queues: those of them to glance at
+    between two buffered messages.
+    """
+
+    def __init__(
+        self, shared: Iterable[int], own: Iterable[int], signals: Iterable[int], queues: Iterable[int]
+    ) -> None:
+        self.signals = tuple(signals)
+        self.shared = tuple(shared)
+        self.all = (*own, *self.shared)
+        self._epoll = select.epoll()
+        #: poll(seconds, most) as epoll's: the first ready descriptor as [(descriptor, events)].
+        self.poll = self._epoll.poll
+        for descriptor in own:
+            self._epoll.register(descriptor, select.EPOLLIN)
+        for descriptor in self.shared:
+            self._epoll.register(descriptor, _EXCLUSIVE)
+        glancer = select.poll()
+        for descriptor in (*self.signals, *queues):
+            glancer.register(descriptor, select.POLLIN)
+        self._glance = glancer.poll
+
+    def ready(self) -> list[int]:
+        """Which of the descriptors to glance at are ready now."""
+        return [descriptor for descriptor, _ in self._glance(0)]
+
+    def rearm(self) -> None:
+        """Add the shared descriptors again, so that they are reported if they are ready."""
+        for descriptor in self.shared:
+            self._epoll.unregister(descriptor)
+            self._epoll.register(descriptor, _EXCLUSIVE)
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while one of them may be."""
+        return self._epoll.fileno()
+
+    def close(self) -> None:
+        """Close the epoll."""
+        self._epoll.close()

@@ -1,0 +1,94 @@
+"""Calling the app's functions: signal handlers, message hooks, bodies; what they raise is logged, not raised.
+
+SystemExit and KeyboardInterrupt end the process: the first is how a handler asks for it, the second how
+a person does. Knows membership, the hooks and the log.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ipcmules import log, membership, table
+from ipcmules.membership import Membership
+from ipcmules.messages import kept
+from ipcmules.mule import hooks
+
+#: Shared numbers for which it was said already that this process has no handler.
+_unhandled: set[int] = set()
+#: Several threads of a process may dispatch; a cell of the table has one writer at a time.
+_counting = threading.Lock()
+
+
+def run_signal(shared: int, unregistered: str = "log") -> Any:
+    """Run this process's handler of a signal, given by its shared number. Returns what the handler returns.
+
+    The handler is called with the number the signal has in this process. unregistered says what to do
+    where this process has no handler: 'log' it once a number, or 'ignore' it.
+    """
+    registry = membership.registry
+    number = registry.local(shared)
+    member = membership.peek()
+    if member is not None:
+        member.last_signal = number
+        _count(member, table.R_SIGNALS)
+    handler = registry.handler(shared)
+    if handler is None:
+        if unregistered == "log" and shared not in _unhandled:
+            _unhandled.add(shared)
+            log.event("warning", f"signal {number} has no handler in this process: dropped (said once)")
+        return None
+    return run(handler, f"the handler of signal {number}", number)
+
+
+def run_message(member: Membership, message: bytes) -> None:
+    """Give a message to every hook of this signal-only mule; without any it is kept as undeliverable."""
+    functions = hooks.hooks_for(message)
+    if not functions:
+        kept.keep(
+            member.where,
+            message,
+            f"mule{member.number}",
+            "the mule is signal-only and has no message hook (install_mule_msg_hook)",
+            f"mule{member.number}",
+        )
+        return
+    for function in functions:
+        run(function, "a message hook", message)
+
+
+def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
+    """Call a function of the app and return its result; log what it raises, with its traceback, and count it."""
+    try:
+        return function(*arguments)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:
+        log.exception(f"{what}, {_name(function)}, raised:")
+        member = membership.peek()
+        if member is not None:
+            _count(member, table.R_EXCEPTIONS)
+        return None
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__qualname__", None) or repr(function))
+
+
+def _count(member: Membership, cell: int) -> None:
+    if member.role == "mule":
+        record = member.table.mule(member.number)
+    elif member.worker:
+        record = member.table.worker(member.worker)
+    else:
+        return
+    with _counting:
+        member.table.cells[record + cell] += 1
+
+
+def after_fork() -> None:
+    """In a process forked from the template: a lock that somebody held there is nobody's here."""
+    global _counting
+    _counting = threading.Lock()
+    _unhandled.clear()

@@ -1,0 +1,155 @@
+"""The life of a process the master asked for, from the fork to its end: a mule or a worker.
+
+The order is that of docs/reference.md, "Processes": the app (loaded in the template already, or here
+with --lazy-apps), the post-fork hooks, then the program, or the bodies and the wait loop. Knows
+membership and the parts of mule/; says how far it is in its record of the shared table.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn
+
+from ipcmules import linux, log, membership, table
+from ipcmules.membership import Membership
+from ipcmules.messages.inbox import Inbox
+from ipcmules.mule import apps, dispatch, ending, failures, hooks, programs, wait, worker
+from ipcmules.mule.record import Record
+from ipcmules.signals.taker import Taker
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which process to become, and under which master."""
+
+    role: str
+    number: int
+    master: int  #: the master's pid
+
+    @property
+    def name(self) -> str:
+        """As in file names and logs: 'mule3'."""
+        return f"{self.role}{self.number}"
+
+
+def live(order: Order) -> NoReturn:
+    """Become the process, in a fresh fork of the template. Never returns."""
+    ending.run_and_exit(lambda: _live(order), lambda error: failures.tell(order.name, error))
+
+
+def _live(order: Order) -> None:
+    _wait_for_adoption(order.master)
+    _forget_template()
+    member = membership.become(order.role, order.number)
+    log.identify(member.where.bus, order.role, order.number)
+    _set_title(f"ipcmules: {member.where.bus} {order.role} {order.number}")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if order.role == "worker":
+        _live_as_worker(member, order)
+    else:
+        _live_as_mule(member, order)
+
+
+def _wait_for_adoption(master: int) -> None:
+    """Wait until the process that forked this one has ended and the master is the parent; then follow the master.
+
+    PR_SET_PDEATHSIG tells of the parent at that moment, and never of one that is gone already.
+    """
+    forker = os.getppid()
+    pause = 0.0005
+    while forker != master and os.getppid() == forker:
+        time.sleep(pause)
+        pause = min(pause * 2, 0.01)
+    linux.die_with_parent(signal.SIGTERM)
+    if os.getppid() != master:
+        os._exit(0)  # the master died meanwhile: a new one starts processes of its own
+
+
+def _forget_template() -> None:
+    """What a fork copies from the template but does not belong to this process."""
+    dispatch.after_fork()
+    for package in ("multiprocessing", "multiprocess"):
+        # A Queue's feeder thread is not in this process; and the app's children are the template's.
+        util = sys.modules.get(f"{package}.util")
+        if util is not None:
+            util._run_after_forkers()
+        process = sys.modules.get(f"{package}.process")
+        if process is not None:
+            process._children.clear()
+
+
+def _set_title(title: str) -> None:
+    import setproctitle
+
+    setproctitle.setproctitle(title)
+
+
+# Mules
+
+
+def _live_as_mule(member: Membership, order: Order) -> None:
+    config = member.description.config
+    program = config.mules[order.number - 1]
+    programmed = program.kind != "none"
+    record = Record(member)
+    record.open()
+    inbox = member.inbox = _open_inbox(member, order.number)
+    signal.signal(signal.SIGTERM, Stopper(inbox, record, order.master))
+    if member.table.cells[table.H_STATE] in (table.STOPPING, table.STOPPED):
+        return  # forked while the stop began, which may not have seen this process
+    if config.lazy_apps:
+        apps.load(config)
+    hooks.run_post_fork(order.role, order.number, dispatch.run)
+    program_entry = programs.load(program, config) if programmed else None
+    inbox.set_shared(programmed or wait.reads_shared(member))
+    record.entered()
+    if program_entry is None:
+        wait.serve(member, record)
+    else:
+        program_entry()
+
+
+def _open_inbox(member: Membership, number: int) -> Inbox:
+    layout = member.table.layout
+    endpoints = [(f"mule{number}", layout.mule_endpoint(number)), ("mule0", layout.MULE_POOL)]
+    for index, each in enumerate(member.description.config.farms, 1):
+        if number in each.mules:
+            endpoints.append((f"farm.{each.name}", layout.farm_endpoint(index)))
+    taker = Taker(member.where, member.table, endpoints)
+    return Inbox(member.where, member.description, member.table, number, taker)
+
+
+class Stopper:
+    """SIGTERM in a mule: a graceful stop, or the master's death.
+
+    A mule that receives ends in its next receive. One that has not come so far, or never receives, has
+    nothing in hand and ends at once. Other threads are not interrupted.
+    """
+
+    def __init__(self, inbox: Inbox, record: Record, master: int) -> None:
+        self._inbox = inbox
+        self._record = record
+        self._master = master
+
+    def __call__(self, _signum: int, _frame: FrameType | None) -> None:
+        # Without a master nobody waits for the queues to be drained: what is queued stays for the next one.
+        self._inbox.stop(drain=os.getppid() == self._master)
+        if not self._inbox.used and self._record.state in (table.LOADING, table.ENTERED):
+            raise SystemExit(0)
+
+
+# Workers
+
+
+def _live_as_worker(member: Membership, order: Order) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    worker.claim(member)
+    if member.description.config.lazy_apps:
+        apps.load(member.description.config)
+    hooks.run_post_fork(order.role, order.number, dispatch.run)
+    worker.serve(member)

@@ -1,0 +1,60 @@
+"""A mule's own record in the shared table, and the word to the master that it changed.
+
+Knows the table's cells and the notify FIFO.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ipcmules import processes, table
+from ipcmules.membership import Membership
+
+
+class Record:
+    """The record of the mule that this process is."""
+
+    def __init__(self, member: Membership) -> None:
+        self._member = member
+        self._cells = member.table.cells
+        self._first = member.table.mule(member.number)
+
+    def open(self) -> None:
+        """Say that this process is the mule now, and is loading. What its predecessor counted goes on."""
+        cells, first, me = self._cells, self._first, processes.current()
+        cells[first + table.R_READER] = 0
+        cells[first + table.R_ENTERED] = 0
+        cells[first + table.R_LAUNCHED] = 1
+        cells[first + table.R_STATE] = table.LOADING
+        cells[first + table.R_START] = me.start
+        cells[first + table.R_PID] = me.pid
+
+    def entered(self) -> None:
+        """Say that everything is loaded and the program or the wait loop begins."""
+        self._cells[self._first + table.R_ENTERED] = time.monotonic_ns()
+        self._cells[self._first + table.R_STATE] = table.ENTERED
+        wake_master(self._member.where.notify)
+
+    def serving(self) -> None:
+        """Say that this process is in its wait loop, with something to do until the loop says otherwise."""
+        self._cells[self._first + table.R_STATE] = table.BUSY
+
+    @property
+    def state(self) -> int:
+        """R_STATE."""
+        return int(self._cells[self._first + table.R_STATE])
+
+
+def wake_master(path: str) -> None:
+    """Make the master look at the table, if there is a master."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, b"m")
+    except OSError:
+        pass  # full: the master has not looked yet, and will
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,129 @@
+"""The template: the process that loads the app once and forks the mules and workers.
+
+Speaks JSON lines with the master over the socket it is given. From the master: {"fork": [[role,
+number], ...]}. To the master: {"loaded": true}, {"failed": traceback}, {"forked": [role, number, pid]},
+{"refused": [role, number, reason]}. End of file ends it. Runs user code, so nothing of the supervisor
+is in it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+from ipcmules import linux, log, membership
+from ipcmules.config import BusConfig
+from ipcmules.mule import apps, failures, process
+from ipcmules.places import BUS_VARIABLE, places
+
+
+def main(descriptor: int, master: int) -> None:
+    """Load the app, then fork what the master asks for until it closes the socket.
+
+    descriptor: this end of the socket to the master. master: the master's pid.
+    """
+    linux.die_with_parent(signal.SIGTERM)
+    if os.getppid() != master:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.set_inheritable(descriptor, False)
+    link = _Link(descriptor)
+    log.configure()
+    where = places(os.environ[BUS_VARIABLE])
+    log.identify(where.bus, "template")
+    _set_title(f"ipcmules: {where.bus} template")
+    _set_streams()
+    try:
+        config = membership.join(where, "template").description.config
+        _load(config)
+    except BaseException as error:
+        link.send({"failed": failures.describe(error)})
+        return
+    # What is there now stays shared with the children: no collection writes to it (gc.freeze).
+    gc.collect()
+    gc.freeze()
+    link.send({"loaded": True})
+    while (request := link.receive()) is not None:
+        _fork_all(link, [process.Order(role, number, master) for role, number in request["fork"]])
+
+
+def _set_title(title: str) -> None:
+    import setproctitle
+
+    setproctitle.setproctitle(title)
+
+
+def _set_streams() -> None:
+    """stdin from the null device; lines of stdout and stderr leave at once."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True)
+
+
+def _load(config: BusConfig) -> None:
+    apps.prepare_path(config)
+    sys.argv = ["ipcmules", *config.pyargv]
+    if not config.lazy_apps:
+        apps.load(config)
+
+
+def _fork_all(link: _Link, orders: list[process.Order]) -> None:
+    """Fork them all from one process in between, which ends: so they become the master's children (subreaper)."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
+        return
+    for order in orders:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            link.send({"refused": [order.role, order.number, error.strerror]})
+            continue
+        if pid == 0:
+            link.close()
+            process.live(order)
+        link.send({"forked": [order.role, order.number, pid]})
+    os._exit(0)
+
+
+class _Link:
+    """This end of the socket to the master: JSON, one object a line."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._buffer = b""
+
+    def send(self, message: dict[str, Any]) -> None:
+        data = json.dumps(message).encode() + b"\n"
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except BrokenPipeError:
+            os._exit(1)  # no master any more
+
+    def receive(self) -> dict[str, Any] | None:
+        """The next message, None at the end of file."""
+        while b"\n" not in self._buffer:
+            try:
+                data = os.read(self._descriptor, 65536)
+            except ConnectionError:
+                return None
+            if not data:
+                return None
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def close(self) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,66 @@
+"""The wait loop of a signal-only mule: bodies first, then signals and messages until the stop.
+
+Knows the inbox, the hooks and dispatch.
+"""
+
+from __future__ import annotations
+
+from ipcmules.membership import Membership
+from ipcmules.messages.inbox import Inbox
+from ipcmules.mule import dispatch, hooks
+from ipcmules.mule.record import Record
+
+
+def reads_shared(member: Membership) -> bool:
+    """True if this signal-only mule has a use for the messages of the pool and of its farms."""
+    farms = member.farms()
+    number = member.number
+    return bool(hooks.message_hooks) or hooks.reads_pool(number) or hooks.reads_farm(number, farms.__contains__)
+
+
+def serve(member: Membership, record: Record) -> None:
+    """Serve until SIGTERM: the receive raises SystemExit once everything queued is done."""
+    inbox = member.inbox
+    assert inbox is not None  # noqa: S101 - this is a mule
+    farms = member.farms()
+    services = hooks.Services(
+        get_message=lambda: inbox.get(None, True, True, dispatch.run_signal),
+        get_farm_message=lambda name: inbox.get_farm(None, name),
+        serve_signals=lambda: _serve_signals(inbox),
+        run=dispatch.run,
+    )
+    hooks.run_bodies(member.number, farms.__contains__, services)
+    record.serving()
+    _Loop(member, inbox).run()
+
+
+def _serve_signals(inbox: Inbox) -> None:
+    """Handle the signals that are there, without waiting."""
+    while (shared := inbox.wait_signal(0)) is not None:
+        dispatch.run_signal(shared)
+
+
+class _Loop:
+    """Signals and messages, for ever."""
+
+    def __init__(self, member: Membership, inbox: Inbox) -> None:
+        self._member = member
+        self._inbox = inbox
+        self._shared = reads_shared(member)
+
+    def run(self) -> None:
+        while True:
+            message = self._inbox.get(None, True, True, self._run_signal)
+            if message is not None:
+                dispatch.run_message(self._member, message)
+                self._look_for_hooks()
+
+    def _run_signal(self, shared: int) -> None:
+        dispatch.run_signal(shared)
+        self._look_for_hooks()
+
+    def _look_for_hooks(self) -> None:
+        """The app may install its first message hook at run time: from then on this mule takes any message."""
+        if not self._shared and hooks.message_hooks:
+            self._shared = True
+            self._inbox.set_shared(True)

@@ -1,0 +1,49 @@
+"""A worker that the master started (--processes N): it has loaded the app and serves signals.
+
+Its stop is simple: no messages, so SIGTERM lets the handler that runs end, takes the signals that are
+pending, and ends the process.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import FrameType
+
+from ipcmules import table, workers
+from ipcmules.membership import Membership
+from ipcmules.mule import dispatch
+from ipcmules.mule.record import wake_master
+from ipcmules.serving import BusGone, Waiter
+
+
+def claim(member: Membership) -> None:
+    """Take the number this worker was started with."""
+    workers.claim(member, member.number)
+
+
+def serve(member: Membership) -> None:
+    """Serve signals until SIGTERM, or until the master has ended."""
+    waiter = Waiter(member)
+    stopping = False
+
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+        waiter.wake()
+
+    signal.signal(signal.SIGTERM, stop)
+    cells, record = member.table.cells, member.table.worker(member.number)
+    cells[record + table.R_ENTERED] = time.monotonic_ns()
+    wake_master(member.where.notify)
+    try:
+        while not stopping:
+            taken = waiter.take(None)
+            if taken is not None:
+                dispatch.run_signal(taken)
+        while (taken := waiter.take_now()) is not None:
+            dispatch.run_signal(taken)
+    except BusGone:
+        return
+    finally:
+        waiter.close()

@@ -1,0 +1,155 @@
+"""Where a bus lives: its directories, files and the names of its kernel objects.
+
+May know the environment and the file system; nothing of configurations, queues or signals.
+The rules are those of docs/reference.md, "Names and places".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+
+from ipcmules.errors import AccessError, ConfigError
+
+#: Bus and farm names. No slash, no leading dot: a name can never leave its directory.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
+
+BUS_VARIABLE = "IPCMULES_BUS"
+RUNTIME_VARIABLE = "IPCMULES_RUNTIME_DIR"
+STATE_VARIABLE = "IPCMULES_STATE_DIR"
+
+
+def check_name(name: str, what: str = "bus") -> str:
+    """Return name, or raise ConfigError if it cannot name a bus or a farm."""
+    if isinstance(name, str) and NAME.match(name):
+        return name
+    raise ConfigError(
+        f"{what} name {name!r} is not allowed: use 1 to 64 letters, digits, '_', '.' or '-', "
+        "beginning with a letter or a digit"
+    )
+
+
+def private_directory(path: str) -> str:
+    """Create path with mode 0700 if it is missing; refuse one that others could write or own.
+
+    Raises AccessError if it is a symbolic link, not a directory, another user's, or open to others.
+    """
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise AccessError(f"{path} is not a directory (a symbolic link does not count): remove it")
+    if found.st_uid != os.geteuid():
+        raise AccessError(
+            f"{path} belongs to uid {found.st_uid}, this process is uid {os.geteuid()}: "
+            f"run as that user, or set {RUNTIME_VARIABLE} (or {STATE_VARIABLE}) to a directory of your own"
+        )
+    if found.st_mode & 0o077:
+        raise AccessError(
+            f"{path} is open to others (mode {stat.S_IMODE(found.st_mode):04o}): chmod 700 {path}"
+        )
+    return path
+
+
+def runtime_root() -> str:
+    """The directory that holds one directory a running bus."""
+    given = os.environ.get(RUNTIME_VARIABLE)
+    if given:
+        return os.path.abspath(given)
+    session = os.environ.get("XDG_RUNTIME_DIR")
+    if session:
+        return os.path.join(session, "ipcmules")
+    return f"/tmp/ipcmules-{os.geteuid()}"
+
+
+def state_root() -> str:
+    """The directory for what must outlive a bus, one directory a bus."""
+    given = os.environ.get(STATE_VARIABLE)
+    if given:
+        return os.path.abspath(given)
+    base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(base, "ipcmules")
+
+
+@dataclass(frozen=True)
+class Places:
+    """All the names one bus uses. Build it with `places(name)`."""
+
+    bus: str
+    runtime: str  #: <runtime root>/<bus>
+    state: str  #: <state root>/<bus>
+    kernel: str  #: prefix of its queues and segments, with the leading slash and a trailing dot
+
+    @property
+    def lock(self) -> str:
+        """The file whose lock (flock) a living master holds: that lock is liveness, never a pid.
+
+        It stands beside the bus's directory, so that removing the directory never removes a held lock.
+        """
+        return f"{self.runtime}.lock"
+
+    @property
+    def description(self) -> str:
+        """The bus description (docs/formats.md), replaced by rename."""
+        return os.path.join(self.runtime, "bus.json")
+
+    @property
+    def registry_lock(self) -> str:
+        """Locked while the signal table is being written."""
+        return os.path.join(self.runtime, "registry.lock")
+
+    @property
+    def notify(self) -> str:
+        """The FIFO that wakes the master to look at the table."""
+        return os.path.join(self.runtime, "master.fifo")
+
+    @property
+    def kept(self) -> str:
+        """Messages that nobody could take, or that were left at a stop."""
+        return os.path.join(self.state, "kept")
+
+    def fifo(self, endpoint: str) -> str:
+        """The wake-up FIFO of a signal endpoint, e.g. 'mule3', 'worker0', 'farm.mail'."""
+        return os.path.join(self.runtime, f"signal.{endpoint}")
+
+    def failure(self, process: str) -> str:
+        """Where a process that fails to load leaves its traceback, e.g. 'mule3', 'template'."""
+        return os.path.join(self.runtime, f"failed.{process}")
+
+    def queue(self, endpoint: str) -> str:
+        """The POSIX name of a message queue: 'pool', 'mule3', 'farm.mail'."""
+        return f"{self.kernel}q.{endpoint}"
+
+    @property
+    def table(self) -> str:
+        """The POSIX name of the shared table."""
+        return f"{self.kernel}table"
+
+    @property
+    def inflight(self) -> str:
+        """The POSIX name of the segment with the mules' in-flight slots."""
+        return f"{self.kernel}inflight"
+
+    @property
+    def large_prefix(self) -> str:
+        """The POSIX name prefix of large messages' segments."""
+        return f"{self.kernel}m."
+
+
+def places(bus: str) -> Places:
+    """The places of a bus, by name, under the environment's directories. Creates nothing."""
+    check_name(bus)
+    root = os.path.realpath(runtime_root())
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:10]
+    return Places(
+        bus=bus,
+        runtime=os.path.join(root, bus),
+        state=os.path.join(state_root(), bus),
+        kernel=f"/ipcmules.{os.geteuid()}.{digest}.{bus}.",
+    )

@@ -1,0 +1,229 @@
+"""The raising side of signals: from a number to a count and a wake-up at every target.
+
+Knows the table, the targets and the FIFOs; the numbers here are the bus's own (registry.shared gives
+them). Each raise adds one to the target's counter and then writes one byte, the signal's number, to its
+FIFO: the order matters, see taker. What an entry's target means is looked up once and remembered until
+the entry's stamp or, where it depends on them, the workers' version changes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+
+from ipcmules import atomics
+from ipcmules.description import Description
+from ipcmules.errors import BusStopped, SignalError
+from ipcmules.places import Places
+from ipcmules.processes import ProcessId
+from ipcmules.signals import fifos
+from ipcmules.signals.targets import resolve
+from ipcmules.table import (
+    E_STAMP,
+    E_TARGET,
+    H_DROPPED,
+    H_STATE,
+    H_WORKERS_VERSION,
+    R_LISTENING,
+    R_PID,
+    R_START,
+    SIGNALS,
+    STOPPED,
+    WORKER_SLOTS,
+    Table,
+)
+
+_increment = atomics.increment
+_write = os.write
+
+
+#: Address of an endpoint's counter of the signal, descriptor of its FIFO, number of the endpoint.
+_Delivery = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class _Route:
+    """Where a signal goes, and what must not have changed for that to hold."""
+
+    __slots__ = ("deliveries", "stamp", "stamp_cell", "version", "wake")
+
+    stamp_cell: int  #: index of the entry's stamp
+    stamp: int  #: -1 if it holds for one raise only
+    version: int  #: of the workers; -1 if it does not depend on them
+    wake: bytes
+    deliveries: tuple[_Delivery, ...]
+
+
+class Raiser:
+    """Raises signals on one bus. Any thread may use it; it has no lock to hold."""
+
+    def __init__(self, where: Places, description: Description, table: Table) -> None:
+        self._where = where
+        self._config = description.config
+        self._table = table
+        self._cells = table.cells
+        self._descriptors: dict[int, int] = {}
+        self._complained: set[int] = set()
+        self._routes = self._no_routes()
+
+    def raise_signal(self, number: int) -> None:
+        """Raise a signal, given by its shared number. Never blocks, never lost.
+
+        A number nobody registered goes to a process that waits in signal_wait(); with none waiting, or
+        with a target that names nothing, it is counted as dropped and logged (once a number).
+        Raises BusStopped once the bus has ended.
+        """
+        cells = self._cells
+        route = self._routes[number]
+        if (
+            cells[route.stamp_cell] != route.stamp
+            or (route.version >= 0 and cells[H_WORKERS_VERSION] != route.version)
+            or cells[H_STATE] == STOPPED
+        ):
+            route = self._find_route(number)
+        for delivery in route.deliveries:
+            try:
+                if _increment(delivery[0]):
+                    raise SignalError(
+                        f"signal {number}: {2**31 - 1} raises are pending at one target already"
+                    )
+                _write(delivery[1], route.wake)
+            except BaseException as error:
+                # Also what a Python signal handler raises between the two: a count is never left alone.
+                self._mend(delivery, route.wake, error)
+
+    def nudge(self, endpoint: str) -> None:
+        """Wake one waiter of an endpoint ('mule0', 'farm.mail', 'worker3') to look at all there is.
+
+        For whoever notices that a process died: it may have read a wake-up and not acted on it.
+        """
+        number = dict(fifos.endpoint_names(self._config)).get(endpoint)
+        if number is None:
+            number = self._table.layout.worker_endpoint(int(endpoint[len("worker") :]))
+        self._cells[self._table.overflow_cell(number)] = 1
+        descriptor = self._descriptor(number)
+        if descriptor is not None:
+            self._wake(descriptor, b"\0")
+
+    def after_fork(self) -> None:
+        """In a forked child: the parent's descriptors are closed here, this process opens its own."""
+        inherited, self._descriptors = self._descriptors, {}
+        self._routes = self._no_routes()
+        for descriptor in inherited.values():
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # the program closed it, as daemons do
+
+    close = after_fork
+
+    def _no_routes(self) -> list[_Route]:
+        return [_Route(self._table.entry(each) + E_STAMP, -1, -1, b"", ()) for each in range(SIGNALS)]
+
+    def _find_route(self, number: int) -> _Route:
+        """Look a signal's entry up. Remembers what it found where that can hold."""
+        if self._cells[H_STATE] == STOPPED:
+            raise BusStopped(f"bus {self._where.bus!r} has stopped: signal {number} was not raised")
+        stamp_cell = self._table.entry(number) + E_STAMP
+        # The version first: a change while we look makes the next raise look again.
+        version = self._cells[H_WORKERS_VERSION]
+        while True:
+            stamp = self._cells[stamp_cell]
+            if not stamp:
+                return self._route_to_waiter(number, stamp_cell)
+            target = self._table.text(number, E_TARGET)
+            if self._cells[stamp_cell] == stamp:  # nobody wrote it meanwhile
+                break
+        meaning = resolve(target, self._config)
+        endpoints = meaning.endpoints(
+            self._table.layout, self._live_workers() if meaning.follows_workers else ()
+        )
+        deliveries = self._deliveries(number, endpoints)
+        if not deliveries:
+            self._drop(number, f"its target {target!r} names nobody on this bus")
+        lasting = stamp if deliveries else -1
+        wake = bytes((number,))
+        route = _Route(stamp_cell, lasting, version if meaning.follows_workers else -1, wake, deliveries)
+        self._routes[number] = route
+        return route
+
+    def _route_to_waiter(self, number: int, stamp_cell: int) -> _Route:
+        """One of the processes that wait in signal_wait(), for a number that nobody registered."""
+        deliveries = self._deliveries(number, self._waiters()[:1])
+        if not deliveries:
+            self._drop(number, "nobody registered it and nobody waits in signal_wait()")
+        return _Route(stamp_cell, -1, -1, bytes((number,)), deliveries)
+
+    def _deliveries(self, number: int, endpoints: tuple[int, ...]) -> tuple[_Delivery, ...]:
+        found = []
+        for endpoint in endpoints:
+            descriptor = self._descriptor(endpoint)
+            if descriptor is not None:
+                found.append((self._table.counter(endpoint, number), descriptor, endpoint))
+        return tuple(found)
+
+    def _descriptor(self, endpoint: int) -> int | None:
+        """The endpoint's FIFO; None if there is none: a worker that has not been there yet."""
+        known = self._descriptors.get(endpoint)
+        if known is not None:
+            return known
+        try:
+            opened = fifos.open_fifo(self._where.fifo(fifos.name_of(endpoint, self._config)))
+        except FileNotFoundError:
+            return None
+        kept = self._descriptors.setdefault(endpoint, opened)
+        if kept != opened:  # another thread was faster
+            os.close(opened)
+        return kept
+
+    def _live_workers(self) -> list[int]:
+        return [each for each in range(1, WORKER_SLOTS + 1) if self._lives(self._table.worker(each))]
+
+    def _waiters(self) -> tuple[int, ...]:
+        table, layout = self._table, self._table.layout
+        mules = [(table.mule(each), layout.mule_endpoint(each)) for each in range(1, layout.mules + 1)]
+        workers = [(table.worker(each), layout.worker_endpoint(each)) for each in range(1, WORKER_SLOTS + 1)]
+        return tuple(
+            endpoint
+            for record, endpoint in mules + workers
+            if self._cells[record + R_LISTENING] and self._lives(record)
+        )
+
+    def _lives(self, record: int) -> bool:
+        pid = self._cells[record + R_PID]
+        return pid > 0 and ProcessId(pid, self._cells[record + R_START]).alive()
+
+    def _drop(self, number: int, why: str) -> None:
+        self._cells[H_DROPPED] += 1
+        if number in self._complained:
+            return
+        self._complained.add(number)
+        from ipcmules import log
+
+        log.event("warning", f"signal {number} dropped: {why} (said once a number and process)")
+
+    def _mend(self, delivery: _Delivery, wake: bytes, error: BaseException) -> None:
+        """The byte was not written: a full FIFO, a descriptor the program closed, an interruption."""
+        _counter, descriptor, endpoint = delivery
+        if isinstance(error, SignalError):
+            raise error
+        if isinstance(error, OSError) and error.errno == errno.EBADF:
+            self._descriptors.pop(endpoint, None)
+            self._routes = self._no_routes()
+            reopened = self._descriptor(endpoint)
+            if reopened is not None:
+                self._wake(reopened, wake)
+            return
+        # Marked first, then tried again: a taker that emptied the FIFO in between did not see the mark.
+        self._cells[self._table.overflow_cell(endpoint)] = 1
+        self._wake(descriptor, wake)
+        if not isinstance(error, BlockingIOError):
+            raise error
+
+    @staticmethod
+    def _wake(descriptor: int, wake: bytes) -> None:
+        try:
+            os.write(descriptor, wake)
+        except BlockingIOError:
+            pass  # full, so not empty: its takers are awake, and the mark keeps them so

@@ -1,0 +1,226 @@
+"""The shared table: one shared-memory segment that every process on a bus maps.
+
+Specified to the byte in docs/formats.md. Holds the generation and state of the bus, a record a
+mule and a worker, the 256 signal entries, and the signal counters of every endpoint. Knows memory,
+not meaning: who may write what is said here, what follows from it is said elsewhere.
+
+Every cell is a native 64-bit integer with one writer at a time; an aligned 8-byte store is one
+instruction, so no reader ever sees half a value.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from dataclasses import dataclass
+
+import posix_ipc
+
+from ipcmules.atomics import COUNTER_SIZE
+from ipcmules.errors import AccessError, LimitError
+
+MAGIC = 0x31304C55_4D435049  # "IPCMUL01" as a little-endian number
+SIGNALS = 256
+#: Numbers that attached and started workers can have, from 1.
+WORKER_SLOTS = 256
+
+PAGE = 4096
+RECORD = 128
+ENTRY = 192
+ENDPOINT = SIGNALS * COUNTER_SIZE
+
+# Header cells (index of 8-byte cells from the start of the segment).
+H_MAGIC, H_GENERATION, H_STATE, H_MULES, H_FARMS, H_MASTER_PID, H_MASTER_START, H_STAMP = range(8)
+#: Number of workers that hold a number; written with the registry lock held.
+H_WORKERS = 8
+#: Signals dropped because nobody was registered or waiting (approximate: several writers).
+H_DROPPED = 9
+#: Changes whenever a worker number is claimed or released; written with the registry lock held.
+H_WORKERS_VERSION = 10
+
+# Bus states, in H_STATE.
+STARTING, READY, STOPPING, STOPPED = 1, 2, 3, 4
+
+# Cells of a mule's or worker's record. The process itself writes them, except where noted.
+R_PID, R_START, R_STATE, R_READER, R_MESSAGES, R_SIGNALS = range(6)
+R_SPAWNS, R_SINCE = 6, 7  # written by the master (a worker writes its own R_SINCE): count, time.time_ns()
+R_LAUNCHED = 8  # 1 if the master started it
+R_EXCEPTIONS = 9
+R_ENTERED = 10  # time.monotonic_ns() at which its program was entered
+R_LISTENING = 11  # 1 while it waits in signal_wait(), for signals that nobody registered
+R_URGENT = 12  # set by senders of a message with a priority, cleared by the mule when it looks for it
+
+# Process states, in R_STATE.
+ABSENT, LOADING, ENTERED, WAITING, BUSY, ENDING = range(6)
+STATE_NAMES = ("absent", "loading", "running", "waiting", "busy", "ending")
+
+# Bits of R_READER.
+READS_OWN, READS_SHARED = 1, 2
+
+# Cells of a signal entry; then 64 bytes of target and 64 of the handler's name, NUL-padded.
+E_STAMP, E_IDENTITY, E_IDENTITY2, E_OWNER_PID, E_OWNER_START, E_GENERATION, E_RAISED, E_FLAGS = range(8)
+E_TARGET, E_HANDLER = 64, 128
+#: In E_FLAGS: registered outside loading the app, by the process in the owner cells.
+RUNTIME_ENTRY = 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything is in the segment, from the numbers of mules and farms."""
+
+    mules: int
+    farms: int
+
+    @property
+    def mule_records(self) -> int:
+        return PAGE
+
+    @property
+    def worker_records(self) -> int:
+        return self.mule_records + self.mules * RECORD
+
+    @property
+    def entries(self) -> int:
+        return self.worker_records + WORKER_SLOTS * RECORD
+
+    @property
+    def overflow(self) -> int:
+        """One cell an endpoint: 1 while its FIFO could not take a wake-up byte."""
+        return self.entries + SIGNALS * ENTRY
+
+    @property
+    def endpoints(self) -> int:
+        """How many signal endpoints there are: mule0, worker0, the farms, the mules, the workers."""
+        return 2 + self.farms + self.mules + WORKER_SLOTS
+
+    @property
+    def counters(self) -> int:
+        end = self.overflow + 8 * self.endpoints
+        return -(-end // PAGE) * PAGE
+
+    @property
+    def reserved(self) -> int:
+        """Bytes reserved at creation: all but the workers' counters, reserved when one takes its number."""
+        return self.counters + (2 + self.farms + self.mules) * ENDPOINT
+
+    @property
+    def size(self) -> int:
+        return self.counters + self.endpoints * ENDPOINT
+
+    # Endpoint numbers.
+    MULE_POOL = 0
+    WORKER_POOL = 1
+
+    def farm_endpoint(self, index: int) -> int:
+        """Endpoint of the index-th farm, from 1."""
+        return 1 + index
+
+    def mule_endpoint(self, number: int) -> int:
+        """Endpoint of a mule, from 1."""
+        return 1 + self.farms + number
+
+    def worker_endpoint(self, number: int) -> int:
+        """Endpoint of a worker, from 1."""
+        return 1 + self.farms + self.mules + number
+
+    def counter_offset(self, endpoint: int, signum: int = 0) -> int:
+        """Byte offset of an endpoint's counter of a signal."""
+        return self.counters + endpoint * ENDPOINT + signum * COUNTER_SIZE
+
+
+class Table:
+    """A mapped table. `cells` is the whole segment as 64-bit cells, `base` its address.
+
+    Build it with create() or open(). It stays mapped until the process ends: handles into it
+    (addresses, views) are given out freely, and one segment a process is cheap.
+    """
+
+    def __init__(self, descriptor: int, layout: Layout) -> None:
+        self.layout = layout
+        self.memory = mmap.mmap(descriptor, layout.size)
+        self.cells = memoryview(self.memory).cast("B").cast("Q")
+        self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+
+    def mule(self, number: int) -> int:
+        """Index of the first cell of a mule's record (cells[table.mule(3) + R_PID])."""
+        return (self.layout.mule_records + (number - 1) * RECORD) // 8
+
+    def worker(self, number: int) -> int:
+        """Index of the first cell of a worker's record."""
+        return (self.layout.worker_records + (number - 1) * RECORD) // 8
+
+    def entry(self, signum: int) -> int:
+        """Index of the first cell of a signal's entry."""
+        return (self.layout.entries + signum * ENTRY) // 8
+
+    def text(self, signum: int, where: int) -> str:
+        """A signal entry's target (E_TARGET) or handler name (E_HANDLER)."""
+        start = self.layout.entries + signum * ENTRY + where
+        return self.memory[start : start + 64].rstrip(b"\0").decode("utf-8", "replace")
+
+    def set_text(self, signum: int, where: int, value: str) -> None:
+        """Write a signal entry's target or handler name, cut to 63 bytes."""
+        start = self.layout.entries + signum * ENTRY + where
+        self.memory[start : start + 64] = value.encode()[:63].ljust(64, b"\0")
+
+    def overflow_cell(self, endpoint: int) -> int:
+        """Index of an endpoint's overflow cell."""
+        return self.layout.overflow // 8 + endpoint
+
+    def counter(self, endpoint: int, signum: int) -> int:
+        """Address of a counter, for ipcmules.atomics."""
+        return self.base + self.layout.counter_offset(endpoint, signum)
+
+
+def create(name: str, layout: Layout, generation: int) -> Table:
+    """Create the segment with its memory reserved, in state STARTING.
+
+    Raises LimitError if shared memory is full (reserved now, so that no later store is a SIGBUS),
+    posix_ipc.ExistentialError if the name exists.
+    """
+    segment = posix_ipc.SharedMemory(name, posix_ipc.O_CREX, mode=0o600)
+    try:
+        os.ftruncate(segment.fd, layout.size)
+        os.posix_fallocate(segment.fd, 0, layout.reserved)
+        table = Table(segment.fd, layout)
+    except OSError as error:
+        posix_ipc.unlink_shared_memory(name)
+        raise LimitError(
+            f"the bus's table needs {layout.reserved} bytes of shared memory: {error.strerror}; "
+            "make room in /dev/shm, or give the container more (docker: --shm-size)"
+        ) from error
+    finally:
+        segment.close_fd()
+    cells = table.cells
+    cells[H_GENERATION] = generation
+    cells[H_MULES], cells[H_FARMS] = layout.mules, layout.farms
+    cells[H_STATE] = STARTING
+    cells[H_MAGIC] = MAGIC
+    return table
+
+
+def reserve(name: str, offset: int, size: int) -> None:
+    """Reserve a range of the segment's memory. Raises OSError (ENOSPC) if shared memory is full."""
+    segment = posix_ipc.SharedMemory(name)
+    try:
+        os.posix_fallocate(segment.fd, offset, size)
+    finally:
+        segment.close_fd()
+
+
+def open(name: str) -> Table:  # noqa: A001 - read as table.open(), beside table.create()
+    """Map an existing table. Raises posix_ipc.ExistentialError if there is none, AccessError if it is not ours."""
+    segment = posix_ipc.SharedMemory(name)
+    try:
+        found = os.fstat(segment.fd)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise AccessError(f"shared memory {name} belongs to uid {found.st_uid} or is open to others: remove it")
+        header = os.pread(segment.fd, 64, 0)
+        words = memoryview(header).cast("Q") if len(header) == 64 else memoryview(bytes(64)).cast("Q")
+        layout = Layout(words[H_MULES], words[H_FARMS])
+        if words[H_MAGIC] != MAGIC or found.st_size != layout.size:
+            raise AccessError(f"shared memory {name} is not a table of this version of ipcmules: stop that bus first")
+        return Table(segment.fd, layout)
+    finally:
+        segment.close_fd()
