@@ -148,8 +148,12 @@ class Workspace:
 
 
 def base_environment() -> dict[str, str]:
-    """This process's environment without a bus of somebody else's, and with the checkout importable."""
+    """This process's environment without a bus of somebody else's, and with the checkout importable.
+
+    Compiled modules are kept, as they are for an installed package: else each import would compile anew.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("IPCMULES_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     others = [each for each in kept.get("PYTHONPATH", "").split(os.pathsep) if each]
     kept["PYTHONPATH"] = os.pathsep.join([str(ROOT), *others])
     return kept

@@ -42,9 +42,11 @@ def mule_msg(message: Message, mule: int | str | bytes = 0, timeout: float | Non
     if type(message) is not bytes:
         message = _as_bytes(message, "mule_msg")
     try:
-        return _senders[mule](message, timeout, priority)
-    except KeyError:
-        pass
+        send = _senders[mule]
+    except (KeyError, TypeError):  # TypeError: not hashable, so it names nothing either
+        send = _sender(mule)
+    try:
+        return send(message, timeout, priority)
     except BusStopped:
         _after_stop(message)
     return _sender(mule)(message, timeout, priority)

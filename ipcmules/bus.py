@@ -170,13 +170,14 @@ class Bus(Calls):
         member = membership.peek()
         if member is not None and member.where.bus == self.name:
             membership.leave()
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
             process.wait()
+        # Closed afterwards: to the master it says "stop" too, and a second one ends the bus at once.
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
         for name, value in self._environment.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -210,8 +211,12 @@ def _program(spec: MuleSpec) -> Program:
         raise ConfigError(f"mule {spec!r} is neither None, a path, 'package.module:callable' nor a callable")
     from multiprocess.reduction import ForkingPickler
 
+    # Where the mule cannot import the main module again (python -c, a prompt, a notebook), what a
+    # function uses of it travels along.
+    main = sys.modules["__main__"]
+    importable = getattr(main, "__spec__", None) is not None or hasattr(main, "__file__")
     try:
-        data = bytes(ForkingPickler.dumps(spec))
+        data = bytes(ForkingPickler.dumps(spec, recurse=not importable))
     except Exception as error:
         raise ConfigError(
             f"mule {spec!r} cannot be carried into its process: {error}; pass what it needs by value, "

@@ -61,6 +61,8 @@ READS_OWN, READS_SHARED = 1, 2
 # Cells of a signal entry; then 64 bytes of target and 64 of the handler's name, NUL-padded.
 E_STAMP, E_IDENTITY, E_IDENTITY2, E_OWNER_PID, E_OWNER_START, E_GENERATION, E_RAISED, E_FLAGS = range(8)
 E_TARGET, E_HANDLER = 64, 128
+# Values of an endpoint's overflow cell other than 0 (ipcmules/signals/taker.py).
+MARKED, NUDGED = 1, 2
 #: In E_FLAGS: registered outside loading the app, by the process in the owner cells.
 RUNTIME_ENTRY = 1
 
@@ -86,7 +88,7 @@ class Layout:
 
     @property
     def overflow(self) -> int:
-        """One cell an endpoint: 1 while its FIFO could not take a wake-up byte."""
+        """One cell an endpoint: not 0 while its FIFO may hold fewer wake-up bytes than there are signals."""
         return self.entries + SIGNALS * ENTRY
 
     @property
@@ -224,3 +226,18 @@ def open(name: str) -> Table:  # noqa: A001 - read as table.open(), beside table
         return Table(segment.fd, layout)
     finally:
         segment.close_fd()
+
+
+def vacate_worker(shared: Table, number: int) -> None:
+    """Mark a worker number as free; with the registry lock held."""
+    record = shared.worker(number)
+    shared.cells[record + R_PID] = 0
+    shared.cells[record + R_STATE] = ABSENT
+    count_workers(shared)
+
+
+def count_workers(shared: Table) -> None:
+    """Bring the header's view of the workers up to date; with the registry lock held."""
+    numbers = range(1, WORKER_SLOTS + 1)
+    shared.cells[H_WORKERS] = sum(shared.cells[shared.worker(each) + R_PID] != 0 for each in numbers)
+    shared.cells[H_WORKERS_VERSION] += 1

@@ -13,7 +13,7 @@ from ipcmules import processes, table
 from ipcmules.errors import LimitError, UnknownTarget
 from ipcmules.membership import Membership
 from ipcmules.processes import ProcessId
-from ipcmules.signals import fifos
+from ipcmules.signals import fifos, taker
 from ipcmules.signals.guard import registry_lock
 
 
@@ -52,6 +52,8 @@ def _write(member: Membership, number: int) -> None:
     endpoint = layout.worker_endpoint(number)
     table.reserve(member.where.table, layout.counter_offset(endpoint), table.ENDPOINT)
     fifos.create(member.where.fifo(f"worker{number}"))
+    if member.role != "worker":
+        taker.discard(shared, endpoint)
     me = processes.current()
     cells, record = shared.cells, shared.worker(number)
     cells[record + table.R_SIGNALS] = cells[record + table.R_EXCEPTIONS] = 0
@@ -60,30 +62,15 @@ def _write(member: Membership, number: int) -> None:
     cells[record + table.R_STATE] = table.WAITING
     cells[record + table.R_START] = me.start
     cells[record + table.R_PID] = me.pid
-    _changed(shared)
+    table.count_workers(shared)
 
 
 def release(member: Membership) -> None:
     """Give this process's worker number back, if it has one."""
     number, member.worker = member.worker, 0
     if number:
-        vacate(member, number)
-
-
-def vacate(member: Membership, number: int) -> None:
-    """Mark a worker number as free."""
-    with registry_lock(member.where):
-        record = member.table.worker(number)
-        member.table.cells[record + table.R_PID] = 0
-        member.table.cells[record + table.R_STATE] = table.ABSENT
-        _changed(member.table)
-
-
-def _changed(shared: table.Table) -> None:
-    cells = shared.cells
-    numbers = range(1, table.WORKER_SLOTS + 1)
-    cells[table.H_WORKERS] = sum(cells[shared.worker(each) + table.R_PID] != 0 for each in numbers)
-    cells[table.H_WORKERS_VERSION] += 1
+        with registry_lock(member.where):
+            table.vacate_worker(member.table, number)
 
 
 def _wake_master(member: Membership) -> None:

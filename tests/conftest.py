@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.metadata
 import itertools
@@ -32,6 +33,7 @@ class BusEnvironment(dict[str, str]):
         self.runtime = directory / "run"
         self.state = directory / "state"
         self.reason_to_leave = ""
+        self.limit = -1  #: descriptor of the lock that large_bus makes exclusive
 
     def may_leave_objects(self, reason: str) -> None:
         """Call this where a bus cannot clean up, as a master killed for good. Processes must still end."""
@@ -73,9 +75,11 @@ def bus_env(watched_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     if not _installed():
         paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    yield environment
-    left = leftovers.end_processes(environment.runtime, grace=3.0)
-    objects = leftovers.remove_objects(environment.runtime, watched_directory / "seen")
+    with _queue_limit() as limit:
+        environment.limit = limit
+        yield environment
+        left = leftovers.end_processes(environment.runtime, grace=3.0)
+        objects = leftovers.remove_objects(environment.runtime, watched_directory / "seen")
     if not environment.reason_to_leave:
         left += objects
     shutil.rmtree(directory, ignore_errors=True)
@@ -83,15 +87,35 @@ def bus_env(watched_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.fixture
-def large_bus(bus_env: BusEnvironment) -> Iterator[None]:
-    """Held by one test of the machine at a time: RLIMIT_MSGQUEUE is the user's, not the process's.
+def large_bus(bus_env: BusEnvironment) -> None:
+    """For a bus of many mules, or of a large share of the limit: no other test has a bus meanwhile."""
+    with _turnstile():
+        # flock(2): the conversion gives the shared lock up first, so two that convert don't block each other.
+        fcntl.flock(bus_env.limit, fcntl.LOCK_EX)
 
-    Every test whose bus has more than a few mules, or wants a large share of the limit, uses it.
+
+@contextlib.contextmanager
+def _queue_limit() -> Iterator[int]:
+    """Hold the user's RLIMIT_MSGQUEUE shared: it is the user's, not the process's, so tests share it.
+
+    Yields the descriptor of the lock, which large_bus makes exclusive.
     """
-    path = Path(tempfile.gettempdir(), f"ipcmules-tests-{os.geteuid()}.lock")
-    with path.open("w") as file:
+    with _lock_file("limit").open("w") as file:
+        with _turnstile():
+            fcntl.flock(file, fcntl.LOCK_SH)
+        yield file.fileno()
+
+
+@contextlib.contextmanager
+def _turnstile() -> Iterator[None]:
+    """Everybody passes here before the limit's lock, so that who waits for all others comes to a turn."""
+    with _lock_file("turnstile").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _lock_file(name: str) -> Path:
+    return Path(tempfile.gettempdir(), f"ipcmules-tests-{os.geteuid()}.{name}")
 
 
 def _installed() -> bool:

@@ -144,7 +144,7 @@ def test_imports_processes_and_settings(bus_env: object, tmp_path: Path) -> None
 
 
 def test_a_program_without_a_main_module_file(bus_env: object, tmp_path: Path) -> None:
-    """As `python -c`: there is nothing to import again, and closures travel all the same."""
+    """As `python -c`: there is nothing to import again, so what a function uses travels with it."""
     source = (
         "import ipcmules\n"
         "word = 'carried'\n"

@@ -105,7 +105,7 @@ class MessageBus:
             post.finish_all()
             os._exit(code)
 
-    def wait(self, pid: int, seconds: float = 30) -> int:
+    def wait(self, pid: int, seconds: float = 15) -> int:
         """The exit code of a child (negative: the signal that killed it)."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -48,7 +48,9 @@ def count_by_farm(paths: list) -> dict:
 
 
 def print_table(result: dict, sums: list, library: Path) -> None:
-    table = Table("mule", *totals.COLUMNS, "share", title=f"{library}, counted by {len(result)} mules")
+    table = Table(title=str(library))
+    for name in ("mule", *totals.COLUMNS, "share"):
+        table.add_column(name, justify="right")
     rows = [*sorted(result.items()), ("all", sums)]
     for name, counts in rows:
         table.add_row(name, *(f"{number:,}" for number in counts), f"{counts[0] / sums[0]:.0%}")

@@ -41,7 +41,9 @@ def main(descriptor: str) -> int:
         return FAILED if isinstance(error, StartError) else REFUSED
     except Exception as error:
         log.exception("the master failed:")
-        report({"error": StartError.__name__, "message": f"the master failed: {error!r} (see its log on stderr)"})
+        report(
+            {"error": StartError.__name__, "message": f"the master failed: {error!r} (see its log on stderr)"}
+        )
         return FAILED
 
 

@@ -16,17 +16,23 @@ from ipcmules.signals.raiser import Raiser
 
 def clean_up(objects: Objects, child: Child, pid: int, status: int) -> bool:
     """Put away what the process left. Returns True if it had a message in hand."""
+    if child.role != "mule":
+        return False  # its number is given back as any worker's is (attached.py)
     cells, record = objects.table.cells, record_of(objects, child)
     if cells[record + table.R_PID] == pid:
         cells[record + table.R_STATE] = table.ABSENT
         cells[record + table.R_READER] = 0
         cells[record + table.R_LISTENING] = 0
         cells[record + table.R_PID] = 0
-    if child.role != "mule":
-        return False
     found = inflight.recover(objects.where, child.number)
     for left in found:
-        kept.keep(objects.where, left.data, left.endpoint, f"mule {child.number} {describe_status(status)}", child.name)
+        kept.keep(
+            objects.where,
+            left.data,
+            left.endpoint,
+            f"mule {child.number} {describe_status(status)}",
+            child.name,
+        )
     return bool(found)
 
 

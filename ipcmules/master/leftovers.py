@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 
 import posix_ipc
 
@@ -35,12 +36,14 @@ def save(where: Places, found: Description) -> int:
     if count and found.config.named:
         log.event("warning", f"{count} queued messages were left; they are queued again at the next start")
     elif count:
-        log.event("warning", f"{count} queued messages were left and dropped: the bus has no name to keep them by")
+        log.event(
+            "warning", f"{count} queued messages were left and dropped: the bus has no name to keep them by"
+        )
     return count
 
 
 def _save_in_flight(where: Places, found: Description, number: int) -> int:
-    """What a mule had in hand is kept; what it was not handed out of its frames comes first at the next start.
+    """What a mule had in hand is kept; what it was not handed out of its frames comes first next time.
 
     Returns how many messages the latter are.
     """
@@ -74,7 +77,7 @@ def _queued(where: Places, spec: QueueSpec, named: bool) -> Iterator[bytes]:
 
 
 def _contents(frame: bytes, named: bool) -> Iterator[bytes]:
-    """The messages of a frame. A large one is removed when the next message is asked for: it is saved then."""
+    """The messages of a frame. A large one is removed when the next one is asked for: it is saved then."""
     try:
         parts = frames.unpack(frame)
         if not frames.is_large(frame):
@@ -87,7 +90,7 @@ def _contents(frame: bytes, named: bool) -> Iterator[bytes]:
 
 
 class Feeder:
-    """Queues saved messages again, as the queues have room. What does not fit before the next end stays saved."""
+    """Queues saved messages again, as the queues have room. What does not fit until the end stays saved."""
 
     def __init__(self, loop: Loop, where: Places, found: Description) -> None:
         self._loop = loop
@@ -104,14 +107,17 @@ class Feeder:
                 self._waiting.setdefault(endpoint, []).append(path)
         if lost:
             names = ", ".join(sorted(set(lost)))
-            log.event("warning", f"{len(lost)} saved messages are for {names}, which this bus does not have: kept")
-        self._queues = {name: _Queue(queues.open_queue(spec), spec) for name in self._waiting if (spec := found.queue(name))}
+            log.event(
+                "warning", f"{len(lost)} saved messages are for {names}, which this bus does not have: kept"
+            )
+        specs = [spec for spec in found.queues if spec.endpoint in self._waiting]
+        self._queues = {spec.endpoint: _Queue(queues.open_queue(spec), spec) for spec in specs}
 
     def start(self) -> None:
         """Queue what fits now, and the rest when there is room."""
         for endpoint, queue in self._queues.items():
             if not self._fill(endpoint):
-                self._loop.watch(queue.handle.mqd, lambda name=endpoint: self._room(name), WRITE)
+                self._loop.watch(queue.handle.mqd, partial(self._room, endpoint), WRITE)
 
     def close(self) -> None:
         """Stop feeding."""

@@ -109,8 +109,6 @@ def remove(where: Places, found: Description | None, shared: table.Table | None)
             log.exception("removing what the bus leaves:")
 
 
-
-
 def _possible_queues(where: Places, config: BusConfig) -> tuple[QueueSpec, ...]:
     """The queues a description without them may have left: its master was killed while it created them."""
     return tuple(QueueSpec(each, where.queue(each), 0, 0) for each in queues.endpoints(config))

@@ -16,7 +16,7 @@ _LOOK = 1.0
 
 
 def watch(loop: Loop, owner: tuple[int, int], control: int | None, gone: Callable[[], None]) -> None:
-    """Call gone() once when control reaches its end of file or the owner (pid, start time) ends; either may be none."""
+    """Call gone() once when control reaches its end of file or the owner (pid, start) ends."""
     _Watch(loop, ProcessId(*owner), control, gone).begin()
 
 
@@ -59,7 +59,7 @@ class _Watch:
             self._loop.later(0, self._say)
 
     def _control_readable(self) -> None:
-        assert self._control is not None  # noqa: S101 - it is watched
+        assert self._control is not None
         try:
             data = os.read(self._control, 4096)
         except BlockingIOError:

@@ -21,14 +21,17 @@ from ipcmules.master.supervisor import Report, Supervisor
 from ipcmules.messages import queues
 from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, Places, places
 
-def run(config: BusConfig, report: Callable[[dict[str, Any]], None] | None = None, control: int | None = None) -> int:
+
+def run(
+    config: BusConfig, report: Callable[[dict[str, Any]], None] | None = None, control: int | None = None
+) -> int:
     """Run a bus in this process until it is stopped. Main thread only, and no other thread may run.
 
     report: called once the bus is ready, with {"ready": True, "pid": of the master, "mules": how many,
         "workers": how many the master started, "seconds": how long the start took}.
     control: a descriptor; the bus stops when its other end is closed. It stops as well when
-        config.owner ends, on SIGTERM, SIGINT or SIGHUP (a second one ends it at once), on SIGQUIT (at once),
-        and when config.command ends.
+        config.owner ends, on SIGTERM, SIGHUP or (without control) SIGINT, where a second one ends it at
+        once, on SIGQUIT (at once), and when config.command ends.
     Returns the command's exit code (128 + n for a signal n), or 0.
     Raises StartError with the traceback if the app or a program could not start; ConfigError, LimitError,
     BusRunning or AccessError before anything was started. Nothing is left behind in either case.
@@ -65,11 +68,14 @@ class _Bus:
         self._report = report
         self._began = began
         self._stop_asked = False
+        self._signalled = False
         self._supervisor: Supervisor | None = None
 
     def run(self, control: int | None) -> int:
-        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            self._loop.on_signal(each, self._stop)
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            self._loop.on_signal(each, self._stop_by_signal)
+        # A terminal sends Ctrl-C to an embedding program as well, and what follows from it is that program's.
+        self._loop.on_signal(signal.SIGINT, self._stop_by_signal if control is None else lambda: None)
         self._loop.on_signal(signal.SIGQUIT, self._stop_at_once)
         owner.watch(self._loop, self._config.owner, control, self._stop)
         linux.become_subreaper()
@@ -106,6 +112,14 @@ class _Bus:
         self._stop_asked = True
         if self._supervisor is not None:
             self._supervisor.stop()
+
+    def _stop_by_signal(self) -> None:
+        """The first signal stops gracefully (the owner's end may have done so), a second one at once."""
+        again, self._signalled = self._signalled, True
+        if again:
+            self._stop_at_once()
+        else:
+            self._stop()
 
     def _stop_at_once(self) -> None:
         self._stop_asked = True

@@ -15,6 +15,7 @@ from typing import Any
 from ipcmules import log, table
 from ipcmules.errors import StartError
 from ipcmules.master import after_death, readiness
+from ipcmules.master.attached import Attached
 from ipcmules.master.children import Child, Children, describe_status, exit_code
 from ipcmules.master.loop import Loop, Timer
 from ipcmules.master.objects import Objects
@@ -42,6 +43,8 @@ class Supervisor:
         self._report = report
         self._began = began
         self._children = Children(self._config)
+        self._attached = Attached(loop, objects)
+        self._attached = Attached(loop, objects)
         self._wanted: list[Child] = []
         #: Deaths of pids nobody has told us about yet: the template's word comes by another way.
         self._unknown_deaths: dict[int, int] = {}
@@ -49,7 +52,7 @@ class Supervisor:
         self._template_failures = 0
         self._command = 0
         self._ready = False
-        self._look: Timer | None = None
+        self._word: Timer | None = None
         self._stop: Stop | None = None
         self._failure: StartError | None = None
         self._code = 0
@@ -59,20 +62,24 @@ class Supervisor:
         self._loop.watch(self._objects.notify, self._notified)
         self._loop.on_signal(signal.SIGCHLD, self._reap)
         self._start_template()
-        self._loop.later(_FIRST_WORD, self._say_what_is_missing)
+        self._word = self._loop.later(_FIRST_WORD, self._say_what_is_missing)
         while not self._over():
             self._loop.run_once()
+        self._attached.close()
         if self._failure is not None:
             raise self._failure
         return self._code
 
     def stop(self) -> None:
-        """End the bus gracefully; called again, at once."""
+        """End the bus gracefully; nothing new if it is ending already."""
         self._begin_stop(self._config.mercy)
 
     def stop_at_once(self) -> None:
-        """End the bus without waiting for anybody."""
-        self._begin_stop(0.0)
+        """End the bus without waiting any longer for anybody."""
+        if self._stop is None:
+            self._begin_stop(0.0)
+        else:
+            self._stop.hurry()
 
     # The template
 
@@ -173,14 +180,23 @@ class Supervisor:
             self._stop.check()
             return
         text = readiness.take_failure(self._objects, child)
-        if not self._ready and not child.ready and not readiness.may_respawn(self._objects, child, status, worked):
-            self._fail(f"{readiness.describe(child, self._config)} {describe_status(status)} {_details(text)}")
+        if (
+            not self._ready
+            and not child.ready
+            and not readiness.may_respawn(self._objects, child, status, worked)
+        ):
+            self._fail(
+                f"{readiness.describe(child, self._config)} {describe_status(status)} {_details(text)}"
+            )
             return
         child.ready = True
         after_death.nudge(self._objects, child)
         delay = child.died()
         when = f" in {delay:g} s" if delay else ""
-        log.event("warning", f"{child} (pid {pid}) {describe_status(status)}: starting it again{when}{_indent(text)}")
+        log.event(
+            "warning",
+            f"{child} (pid {pid}) {describe_status(status)}: starting it again{when}{_indent(text)}",
+        )
         if delay:
             self._loop.later(delay, lambda: self._spawn(child))
         else:
@@ -189,7 +205,6 @@ class Supervisor:
     # Readiness
 
     def _watch_start(self) -> None:
-        self._look = None
         if self._stop is not None or self._ready:
             return
         for child in self._children:
@@ -197,16 +212,20 @@ class Supervisor:
         if all(child.ready for child in self._children):
             self._become_ready()
         else:
-            self._look = self._loop.later(_LOOK, self._watch_start)
+            self._loop.later(_LOOK, self._watch_start)
 
     def _notified(self) -> None:
         try:
             os.read(self._objects.notify, 4096)
         except BlockingIOError:
             pass
+        self._attached.look()
+        self._attached.look()
 
     def _become_ready(self) -> None:
         self._ready = True
+        if self._word is not None:
+            self._word.cancel()
         self._objects.set_state(table.READY)
         if self._config.command and not self._start_command():
             return
@@ -229,9 +248,11 @@ class Supervisor:
             return
         waiting = [str(child) for child in self._children if not child.ready]
         loading = self._template is not None and not self._template.loaded
-        what = "the app to load" if loading else ", ".join(waiting[:10]) + (" ..." if len(waiting) > 10 else "")
+        what = (
+            "the app to load" if loading else ", ".join(waiting[:10]) + (" ..." if len(waiting) > 10 else "")
+        )
         log.event("warning", f"starting for {time.monotonic() - self._began:.0f} s, still waiting for {what}")
-        self._loop.later(_NEXT_WORD, self._say_what_is_missing)
+        self._word = self._loop.later(_NEXT_WORD, self._say_what_is_missing)
 
     # The command
 
@@ -264,10 +285,10 @@ class Supervisor:
             self._objects.set_state(table.STOPPING)
             if self._template is not None:
                 self._template.finish()
-            self._stop = Stop(self._loop, self._children, self._running_template, self._running_command, mercy)
+            self._stop = Stop(
+                self._loop, self._children, self._running_template, self._running_command, mercy
+            )
             self._stop.begin()
-        else:
-            self._stop.hurry()
 
     def _running_template(self) -> int:
         return self._template.pid if self._template is not None else 0

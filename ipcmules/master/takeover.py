@@ -16,7 +16,7 @@ from ipcmules import description as descriptions
 from ipcmules import log, table
 from ipcmules.errors import AccessError
 from ipcmules.master import leftovers, objects
-from ipcmules.places import Places
+from ipcmules.places import Places, private_directory
 from ipcmules.processes import ProcessId
 
 #: When the wait for survivors is mentioned, and how often they are looked at, seconds.
@@ -32,7 +32,7 @@ def take_over(where: Places, mercy: float, pause: Callable[[float], bool]) -> No
     """
     if not os.path.lexists(where.runtime):
         return
-    objects.private_directory(where.runtime)
+    private_directory(where.runtime)
     found = descriptions.read(where)
     shared = _old_table(where)
     if shared is not None and not _outlive(_survivors(shared), mercy, pause):
@@ -102,4 +102,3 @@ def _send(process: ProcessId, signum: int) -> None:
             os.kill(process.pid, signum)
         except ProcessLookupError:
             pass
-

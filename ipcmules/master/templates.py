@@ -17,7 +17,7 @@ import ipcmules
 from ipcmules.master.loop import Loop
 from ipcmules.master.spawn import spawn
 
-#: The interpreter adds the current directory (as '') or nothing; the app's path is set later, by mule/apps.py.
+#: The interpreter adds the current directory (as '') or nothing; mule/apps.py sets the app's path.
 _BOOT = """\
 import sys
 root = sys.argv[1]
@@ -68,7 +68,7 @@ class Template:
         self._send()
 
     def finish(self) -> None:
-        """Ask for nothing more: it finishes what it was asked for and ends. While it still loads, it is stopped."""
+        """Ask for nothing more: it finishes what it was asked for and ends. Loading, it is stopped."""
         if not self.loaded:
             os.kill(self.pid, signal.SIGTERM)
         elif self._socket.fileno() >= 0:
@@ -86,7 +86,7 @@ class Template:
             self._socket.close()
 
     def _send(self) -> None:
-        # A request is some kilobytes at most, the socket's buffer 200: it takes it unless the template is stuck.
+        # A request is some kilobytes at most, the socket's buffer 200: it fits unless the template is stuck.
         if self._socket.fileno() < 0:
             return
         try:

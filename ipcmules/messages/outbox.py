@@ -80,7 +80,7 @@ class Outbox:
         self._urgent: list[tuple[int, int, bytes]] = []
         self._order = itertools.count()
         self._buffering = False
-        self._left = 0
+        self._left = self._allowed = 0
         self._bytes = 0
         self._larges = 0
         self._looked = 0.0
@@ -196,8 +196,9 @@ class Outbox:
 
     def _account(self) -> None:
         """Count what the common path appended. Threads may race here; the count is right again at an empty list."""
-        self._bytes += self._stride - self._left
-        self._left = self._stride
+        self._bytes += self._allowed - self._left
+        # In a full buffer every send has to ask for room.
+        self._allowed = self._left = self._stride if self._bytes < BUFFER else 0
 
     def _settle(self) -> bool:
         """A message was appended while nobody was buffering any more: see that it leaves."""
@@ -213,14 +214,14 @@ class Outbox:
             return
         self._looked = _monotonic()
         self._buffering = True
-        self._left = self._stride
+        self._allowed = self._left = self._stride
         if not self._post.flush_later(self):
             self._buffering = False
-            self._left = 0
+            self._allowed = self._left = 0
 
     def _stop_buffering(self) -> None:
         self._buffering = False
-        self._left = 0
+        self._allowed = self._left = 0
         self._drain()  # what was appended before the flag was cleared
         if self._pending or self._urgent:
             self._buffering = True
@@ -337,7 +338,7 @@ class Outbox:
     def service(self) -> bool:
         """The flusher's round: send what is pending. False once there is nothing left to do for it."""
         with self._lock:
-            idle = self._left == self._stride and len(self._pending) == self._seen
+            idle = self._left == self._allowed and len(self._pending) == self._seen
             if self._buffering:
                 self._account()
             if self._drain() and idle:
@@ -373,7 +374,7 @@ class Outbox:
         self._pending.clear()
         self._frame = None
         self._bytes = self._larges = 0
-        self._buffering, self._left = False, 0
+        self._buffering, self._left, self._allowed = False, 0, 0
         return [(large.load(data) if type(data) is Large else data, priority) for data, priority in found]
 
     def leftovers(self) -> list[bytes]:

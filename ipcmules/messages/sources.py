@@ -38,14 +38,14 @@ class Sources:
             self._epoll.register(descriptor, select.EPOLLIN)
         for descriptor in self.shared:
             self._epoll.register(descriptor, _EXCLUSIVE)
-        glancer = select.poll()
-        for descriptor in (*self.signals, *queues):
-            glancer.register(descriptor, select.POLLIN)
-        self._glance = glancer.poll
+        self._glance = (*self.signals, *queues)
 
     def ready(self) -> list[int]:
         """Which of the descriptors to glance at are ready now."""
-        return [descriptor for descriptor, _ in self._glance(0)]
+        poller = select.poll()  # one a call: two threads must not use one at once
+        for descriptor in self._glance:
+            poller.register(descriptor, select.POLLIN)
+        return [descriptor for descriptor, _ in poller.poll(0)]
 
     def rearm(self) -> None:
         """Add the shared descriptors again, so that they are reported if they are ready."""

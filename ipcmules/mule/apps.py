@@ -39,7 +39,7 @@ def load_one(name: str) -> ModuleType:
 
 
 def load_file(path: str) -> ModuleType:
-    """Load a source file as the module of its stem; returns the one that is loaded already if it is that file."""
+    """Load a source file as the module of its stem, unless it is loaded already. Returns the module."""
     stem = os.path.splitext(os.path.basename(path))[0]
     loaded = sys.modules.get(stem)
     if loaded is not None and os.path.realpath(getattr(loaded, "__file__", None) or "") == path:

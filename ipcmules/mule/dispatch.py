@@ -59,7 +59,7 @@ def run_message(member: Membership, message: bytes) -> None:
 
 
 def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
-    """Call a function of the app and return its result; log what it raises, with its traceback, and count it."""
+    """Call a function of the app and return its result; log and count what it raises, with its traceback."""
     try:
         return function(*arguments)
     except (SystemExit, KeyboardInterrupt):

@@ -32,7 +32,7 @@ def tell(process: str, error: BaseException) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """An exception as text: with its traceback from the app's first frame on, or our own error's message alone."""
+    """An exception as text: its traceback from the app's first frame on, or our own error's message alone."""
     if isinstance(error, IpcMulesError) and error.__traceback__ is not None and _app_frames(error) is None:
         return str(error)
     frames = _app_frames(error) or error.__traceback__
@@ -43,7 +43,7 @@ def describe(error: BaseException) -> str:
 
 
 def _app_frames(error: BaseException) -> TracebackType | None:
-    """The traceback from the first frame that is neither ours nor the import system's; None if there is none."""
+    """The traceback from the first frame that is neither ours nor the import system's, if any."""
     frames = error.__traceback__
     while frames is not None:
         name = frames.tb_frame.f_code.co_filename

@@ -56,7 +56,7 @@ def _live(order: Order) -> None:
 
 
 def _wait_for_adoption(master: int) -> None:
-    """Wait until the process that forked this one has ended and the master is the parent; then follow the master.
+    """Wait until the forking process has ended and the master is the parent; then follow the master.
 
     PR_SET_PDEATHSIG tells of the parent at that moment, and never of one that is gone already.
     """

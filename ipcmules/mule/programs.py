@@ -21,7 +21,7 @@ from ipcmules.errors import ConfigError
 
 
 def load(program: Program, config: BusConfig) -> Callable[[], Any]:
-    """The function that runs a program. Raises ConfigError if it is missing, and whatever loading it raises."""
+    """The function that runs a program. Raises ConfigError if it is missing, and what loading it raises."""
     sys.argv = [program.target if program.kind != "pickled" else str(program), *config.pyargv]
     if program.kind == "file":
         return _load_file(program.target)
@@ -48,7 +48,7 @@ def _load_file(target: str) -> Callable[[], Any]:
     sys.modules["__main__"] = module
 
     def run() -> None:
-        exec(code, module.__dict__)  # noqa: S102 - running the file is what a program is for
+        exec(code, module.__dict__)
 
     return run
 

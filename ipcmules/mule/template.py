@@ -76,7 +76,7 @@ def _load(config: BusConfig) -> None:
 
 
 def _fork_all(link: _Link, orders: list[process.Order]) -> None:
-    """Fork them all from one process in between, which ends: so they become the master's children (subreaper)."""
+    """Fork them all from one process in between, which ends: so they become the master's children."""
     sys.stdout.flush()
     sys.stderr.flush()
     between = os.fork()

@@ -15,13 +15,15 @@ def reads_shared(member: Membership) -> bool:
     """True if this signal-only mule has a use for the messages of the pool and of its farms."""
     farms = member.farms()
     number = member.number
-    return bool(hooks.message_hooks) or hooks.reads_pool(number) or hooks.reads_farm(number, farms.__contains__)
+    return (
+        bool(hooks.message_hooks) or hooks.reads_pool(number) or hooks.reads_farm(number, farms.__contains__)
+    )
 
 
 def serve(member: Membership, record: Record) -> None:
     """Serve until SIGTERM: the receive raises SystemExit once everything queued is done."""
     inbox = member.inbox
-    assert inbox is not None  # noqa: S101 - this is a mule
+    assert inbox is not None
     farms = member.farms()
     services = hooks.Services(
         get_message=lambda: inbox.get(None, True, True, dispatch.run_signal),
@@ -60,7 +62,7 @@ class _Loop:
         self._look_for_hooks()
 
     def _look_for_hooks(self) -> None:
-        """The app may install its first message hook at run time: from then on this mule takes any message."""
+        """The app may install its first hook at run time: from then on this mule takes any message."""
         if not self._shared and hooks.message_hooks:
             self._shared = True
             self._inbox.set_shared(True)

@@ -25,6 +25,8 @@ from ipcmules.table import (
     H_DROPPED,
     H_STATE,
     H_WORKERS_VERSION,
+    MARKED,
+    NUDGED,
     R_LISTENING,
     R_PID,
     R_START,
@@ -38,8 +40,8 @@ _increment = atomics.increment
 _write = os.write
 
 
-#: Address of an endpoint's counter of the signal, descriptor of its FIFO, number of the endpoint.
-_Delivery = tuple[int, int, int]
+#: Address of an endpoint's counter of the signal, its overflow cell, descriptor of its FIFO, its number.
+_Delivery = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ class Raiser:
                     raise SignalError(
                         f"signal {number}: {2**31 - 1} raises are pending at one target already"
                     )
-                _write(delivery[1], route.wake)
+                if not cells[delivery[1]]:  # a marked endpoint has a byte already: see taker
+                    _write(delivery[2], route.wake)
             except BaseException as error:
                 # Also what a Python signal handler raises between the two: a count is never left alone.
                 self._mend(delivery, route.wake, error)
@@ -101,7 +104,7 @@ class Raiser:
         number = dict(fifos.endpoint_names(self._config)).get(endpoint)
         if number is None:
             number = self._table.layout.worker_endpoint(int(endpoint[len("worker") :]))
-        self._cells[self._table.overflow_cell(number)] = 1
+        self._cells[self._table.overflow_cell(number)] = NUDGED
         descriptor = self._descriptor(number)
         if descriptor is not None:
             self._wake(descriptor, b"\0")
@@ -160,7 +163,8 @@ class Raiser:
         for endpoint in endpoints:
             descriptor = self._descriptor(endpoint)
             if descriptor is not None:
-                found.append((self._table.counter(endpoint, number), descriptor, endpoint))
+                counter, mark = self._table.counter(endpoint, number), self._table.overflow_cell(endpoint)
+                found.append((counter, mark, descriptor, endpoint))
         return tuple(found)
 
     def _descriptor(self, endpoint: int) -> int | None:
@@ -205,7 +209,7 @@ class Raiser:
 
     def _mend(self, delivery: _Delivery, wake: bytes, error: BaseException) -> None:
         """The byte was not written: a full FIFO, a descriptor the program closed, an interruption."""
-        _counter, descriptor, endpoint = delivery
+        _counter, mark, descriptor, endpoint = delivery
         if isinstance(error, SignalError):
             raise error
         if isinstance(error, OSError) and error.errno == errno.EBADF:
@@ -216,7 +220,7 @@ class Raiser:
                 self._wake(reopened, wake)
             return
         # Marked first, then tried again: a taker that emptied the FIFO in between did not see the mark.
-        self._cells[self._table.overflow_cell(endpoint)] = 1
+        self._cells[mark] = self._cells[mark] or MARKED
         self._wake(descriptor, wake)
         if not isinstance(error, BlockingIOError):
             raise error

@@ -14,9 +14,13 @@ stays while every taker sleeps, that is, that there is at least a byte wherever 
   takes that, and where more is left it *marks* the endpoint.
 * A full FIFO refuses the byte: the raiser marks the endpoint and tries once more, for a taker may have
   emptied the FIFO, unmarked, in between.
-* A marked endpoint (its overflow cell is 1) may have fewer bytes than counts. There a taker writes a byte
-  *before* it reads one, so the FIFO cannot run empty; the mark goes only when the counters were all
-  zero, and they are looked at again after that.
+* A marked endpoint (its overflow cell is not 0) may have fewer bytes than counts, but always a byte. There a
+  taker writes a byte *before* it reads one, so the FIFO cannot run empty; and one that read a byte when it
+  had not seen the mark yet writes one afterwards. The mark goes only when the counters were all zero, and
+  they are looked at again after that.
+* So a raiser that sees the mark after it has counted need not write: either its count is there when the
+  taker looks again, or it sees that the mark is gone. That makes raising cheap while there is a backlog,
+  and a taker that finds one marks the endpoint.
 * A taker killed between reading and taking leaves a count without its byte (at most one a thread). Whoever
   notices the death nudges the endpoint (Raiser.nudge), its successor looks when it starts (Taker.__init__),
   and any taker sees it before it sleeps if it asks pending(). A raiser killed between increment and write
@@ -35,7 +39,7 @@ from ipcmules import atomics
 from ipcmules.atomics import COUNTER_SIZE
 from ipcmules.places import Places
 from ipcmules.signals import fifos
-from ipcmules.table import ENDPOINT, Table
+from ipcmules.table import ENDPOINT, MARKED, NUDGED, Table
 
 _ZEROS = bytes(ENDPOINT)
 #: The most that one read drains: the largest FIFO has 1 MiB (pipe(7)).
@@ -101,8 +105,13 @@ class Taker:
         except BlockingIOError:
             return self._take_any(source)
         if not atomics.take(source.counters + number * COUNTER_SIZE):
+            cells = self._cells
+            if cells[(source.offset + number * COUNTER_SIZE) // 8] or cells[source.overflow]:
+                self._mark(source)
             return number
         found = self._take_any(source)
+        if found is None and self._cells[source.overflow]:
+            _write(descriptor)
         return NUDGE if found is None else found
 
     def pending(self) -> bool:
@@ -143,7 +152,8 @@ class Taker:
                 return number
 
     def _mark(self, source: _Source) -> None:
-        self._cells[source.overflow] = 1
+        if not self._cells[source.overflow]:
+            self._cells[source.overflow] = MARKED
         _write(source.descriptor)
 
     def _take_marked(self, source: _Source) -> Taken:
@@ -159,14 +169,22 @@ class Taker:
         found = self._take_any(source)
         if found is not None:
             return found
-        # Every count is gone: the bytes are too many. The mark goes last, so that it outlives a kill here.
+        # Every count is gone: the bytes are too many. The mark goes first: from then on raisers write again.
+        # The system call between the store and the look at the counters orders them (the FIFO has a lock).
+        nudged = self._cells[source.overflow] == NUDGED
+        self._cells[source.overflow] = 0
         try:
             os.read(descriptor, _ALL)
         except BlockingIOError:
             pass
-        self._cells[source.overflow] = 0
         found = self._take_any(source)
-        return NUDGE if found is None else found
+        if found is not None and nudged:
+            self._cells[source.overflow] = NUDGED  # told once this signal is handled
+        if self._cells[source.overflow]:
+            _write(descriptor)  # for the one that was just read, if it belonged to a new mark
+        if found is not None:
+            return found
+        return NUDGE if nudged else None
 
 
 def discard(table: Table, endpoint: int) -> int:

@@ -1,0 +1,414 @@
+"""The receiving side: waiting, signals, several threads, stopping, and what survives a SIGKILL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+import time
+
+import pytest
+from support import wait_until
+from test_messages_support import Lines, message_bus, no_signal
+
+from ipcmules import table
+from ipcmules.errors import NotAMule
+from ipcmules.messages import inflight, large
+
+
+def test_timeouts(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name) as bus:
+        inbox = bus.inbox(1)
+        began = time.monotonic()
+        assert inbox.get(0, True, True, no_signal) is None
+        assert time.monotonic() - began < 0.1
+        assert inbox.get(0.1, True, True, no_signal) is None
+        assert inbox.get_farm(0.1) is None
+        assert inbox.wait_signal(0.1) is None
+        assert 0.3 <= time.monotonic() - began < 1
+
+
+def test_farms_flag_and_farm_receive(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name, mules=2, farms=("mail:1,2", "web:1")) as bus:
+        post, inbox = bus.post(), bus.inbox(1)
+        post.outbox("farm.mail").send(b"letter")
+        post.outbox("farm.web").send(b"page")
+        assert inbox.get(0.05, True, False, no_signal) is None
+        assert inbox.get_farm(1, "web") == b"page"
+        assert inbox.get(1, True, True, no_signal) == b"letter"
+        with pytest.raises(NotAMule, match="not in farm 'web'"):
+            bus.inbox(2).get_farm(0, "web")
+        post.close()
+
+
+def test_no_queue_starves_another(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name, mules=1, farms=("mail:1",)) as bus:
+        post, inbox = bus.post(), bus.inbox(1)
+        for _ in range(300):
+            post.outbox("mule1").send(b"own" + b"x" * 60)
+        for target in ("pool", "farm.mail"):
+            for _ in range(5):
+                post.outbox(target).send(target.encode())
+        found = []
+        while len(found) < 40:
+            found.append(inbox.get(1, True, True, no_signal))
+            time.sleep(0.0015)
+        assert found.count(b"pool") == found.count(b"farm.mail") == 5
+        post.close()
+
+
+def test_a_signal_between_buffered_messages(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        post, inbox = bus.post(), bus.inbox(1)
+        for number in range(115):
+            post.outbox("mule1").send(b"%d" % number)
+        post.flush()
+        raised, handled = 0.0, 0.0
+
+        def handler(number: int) -> None:
+            nonlocal handled
+            assert number == 7
+            handled = time.monotonic()
+
+        for number in range(115):
+            assert inbox.get(1, True, True, handler) == b"%d" % number
+            if number == 60:
+                raised = time.monotonic()
+                bus.raise_signal(7, 1)
+            if 60 <= number <= 64:
+                time.sleep(0.01)
+        assert 0 < handled - raised < 0.025
+        post.close()
+
+
+def test_signals_are_left_alone_without_the_flag(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        inbox = bus.inbox(1)
+        bus.raise_signal(3, 1)
+        assert inbox.get(0.05, False, True, no_signal) is None
+        found: list[int] = []
+        assert inbox.get(0.05, True, True, found.append) is None
+        assert found == [3]
+
+
+def test_wait_signal(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        inbox = bus.inbox(1)
+        threading.Timer(0.05, lambda: bus.raise_signal(200, 1)).start()
+        assert inbox.wait_signal(5) == 200
+
+
+def test_a_handler_that_receives(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        post, inbox = bus.post(), bus.inbox(1)
+        found: list[bytes | None] = []
+        bus.raise_signal(3, 1)
+        post.outbox("mule1").send(b"one")
+        post.outbox("mule1").send(b"two")
+        found.append(inbox.get(1, True, True, lambda _: found.append(inbox.get(1, False, True, no_signal))))
+        found.append(inbox.get(0.1, False, True, no_signal))
+        assert sorted(each for each in found if each) == [b"one", b"two"]
+        post.close()
+
+
+def test_threads_wait_at_once_and_share_a_frame(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        post, inbox = bus.post(), bus.inbox(1)
+        busy = threading.Barrier(4)
+        found: list[bytes] = []
+
+        def body() -> None:
+            data = inbox.get(10, True, True, no_signal)
+            assert data is not None
+            busy.wait(10)  # only comes up if four threads have a message at once
+            found.append(data)
+
+        threads = [threading.Thread(target=body) for _ in range(4)]
+        for each in threads:
+            each.start()
+        wait_until(lambda: inbox._waiting == 4)
+        from ipcmules.messages import frames, queues
+
+        queue = queues.open_queue(bus.specs[1])
+        queue.send(frames.pack([b"1", b"2", b"3", b"4"]))
+        queue.close()
+        for each in threads:
+            each.join(15)
+        assert sorted(found) == [b"1", b"2", b"3", b"4"]
+        assert len(inflight.recover(bus.where, 1)) == 4
+        post.close()
+
+
+def test_a_mule_that_is_killed_in_the_middle_of_a_frame(bus_env: object, bus_name: str) -> None:
+    """What it had in hand is found; its successor goes on with the next one; nothing is lost or doubled."""
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        lines, count = Lines(), 600
+        seen: list[str] = []
+        hands: list[bytes] = []
+
+        def mule() -> None:
+            inbox = bus.inbox(1)
+            while True:
+                data = inbox.get(None, True, True, no_signal)
+                assert data is not None
+                lines.say(data.decode())
+                if data.endswith(b"0"):
+                    signal.pause()
+
+        post = bus.post()
+        for number in range(count):
+            assert post.outbox("mule1").send(b"%d" % number, 0)
+        while len(seen) < count:
+            pid = bus.fork(mule)
+            while not seen or not seen[-1].endswith("0") or (hands and hands[-1] == seen[-1].encode()):
+                seen.append(lines.next())
+                if len(seen) == count:
+                    break
+            bus.kill(pid)
+            left = inflight.recover(bus.where, 1)
+            assert [each.endpoint for each in left] == ["mule1"]
+            assert left[0].data == seen[-1].encode()
+            hands.append(left[0].data)
+            assert inflight.recover(bus.where, 1) == []
+        assert seen == [str(number) for number in range(count)]
+        post.close()
+        lines.close()
+
+
+@pytest.mark.parametrize(("target", "size"), [("mule1", 10), ("pool", 10), ("farm.mail", 500), ("pool", 200_000)])
+def test_in_hand_of_a_killed_mule(bus_env: object, bus_name: str, target: str, size: int) -> None:
+    with message_bus(bus_name) as bus:
+        post, lines = bus.post(), Lines()
+
+        def mule() -> None:
+            data = bus.inbox(1).get(None, True, True, no_signal)
+            lines.say(len(data or b""))
+            signal.pause()
+
+        pid = bus.fork(mule)
+        post.outbox(target).send(b"y" * size)
+        assert lines.next() == str(size)
+        bus.kill(pid)
+        assert inflight.recover(bus.where, 1) == [inflight.Left(b"y" * size, target)]
+        assert inflight.recover(bus.where, 1) == []
+        assert large.sweep(bus.where) == 0
+        post.close()
+        lines.close()
+
+
+def test_done_and_the_next_receive_empty_the_hand(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name) as bus:
+        post, inbox = bus.post(), bus.inbox(1)
+        post.outbox("mule1").send(b"a" * 100_000)
+        assert inbox.get(1, True, True, no_signal) == b"a" * 100_000
+        inbox.done()
+        assert inflight.recover(bus.where, 1) == []
+        post.outbox("mule1").send(b"b")
+        assert inbox.get(1, True, True, no_signal) == b"b"
+        assert inbox.get(0, True, True, no_signal) is None
+        assert inflight.recover(bus.where, 1) == []
+        post.close()
+
+
+def test_the_rest_of_a_frame_without_a_successor(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        from ipcmules.messages import frames, queues
+
+        inbox = bus.inbox(1)
+        queue = queues.open_queue(bus.specs[1])
+        queue.send(frames.pack([b"1", b"2", b"3"]))
+        queue.close()
+        assert inbox.get(1, True, True, no_signal) == b"1"
+        assert [each.data for each in inflight.recover(bus.where, 1)] == [b"1"]
+        assert inflight.rest(bus.where, 1) == [(b"2", 0), (b"3", 0)]
+        assert inflight.rest(bus.where, 1) == []
+
+
+def test_stop_drains_then_raises_then_ends_the_process(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name) as bus:
+        lines, post = Lines(), bus.post()
+
+        def mule() -> None:
+            inbox = bus.inbox(1)
+            signal.signal(signal.SIGTERM, lambda *_: inbox.stop())
+            lines.say("ready")
+            while True:
+                with contextlib.suppress(SystemExit):
+                    while True:
+                        lines.say(inbox.get(None, True, True, lambda number: lines.say(number)))
+                lines.say("SystemExit")
+
+        pid = bus.fork(mule)
+        assert lines.next() == "ready"
+        os.kill(pid, signal.SIGSTOP)
+        for target in ("mule1", "pool", "farm.mail"):
+            post.outbox(target).send(target.encode())
+        bus.raise_signal(9, 1)
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
+        found = [lines.next() for _ in range(5)]
+        assert sorted(found[:4]) == ["9", "b'farm.mail'", "b'mule1'", "b'pool'"]
+        assert found[4] == "SystemExit"
+        assert bus.wait(pid) == 0
+        post.close()
+        lines.close()
+
+
+def test_stop_wakes_every_thread(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name) as bus:
+        inbox = bus.inbox(1)
+        ended: list[int] = []
+
+        def body(number: int) -> None:
+            try:
+                inbox.wait_signal(None) if number == 0 else inbox.get(None, True, True, no_signal)
+            except SystemExit:
+                ended.append(number)
+
+        threads = [threading.Thread(target=body, args=(number,)) for number in range(4)]
+        for each in threads:
+            each.start()
+        wait_until(lambda: inbox._waiting == 4)
+        inbox.stop()
+        for each in threads:
+            each.join(5)
+        assert sorted(ended) == [0, 1, 2, 3]
+
+
+def test_stop_without_draining_leaves_what_is_queued(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name) as bus:
+        post, inbox = bus.post(), bus.inbox(1)
+        post.outbox("mule1").send(b"for the next master")
+        inbox.stop(drain=False)
+        with pytest.raises(SystemExit):
+            inbox.get(None, True, True, no_signal)
+        assert bus.queued("mule1") == 1
+        post.close()
+
+
+def test_a_python_signal_handler_does_not_end_the_wait(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name) as bus:
+        post, inbox = bus.post(), bus.inbox(1)
+        calls: list[int] = []
+        before = signal.signal(signal.SIGALRM, lambda number, _: calls.append(number))
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        threading.Timer(0.2, lambda: post.outbox("mule1").send(b"x")).start()
+        try:
+            assert inbox.get(5, True, True, no_signal) == b"x"
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert calls
+        post.close()
+
+
+def test_a_nudge_repairs_a_lost_wake_up(bus_env: object, bus_name: str) -> None:
+    """A mule is stopped right when it is woken for a pool message: a nudge makes another one take it."""
+    with message_bus(bus_name) as bus:
+        post, lines = bus.post(), Lines()
+
+        def mule(number: int) -> None:
+            inbox = bus.inbox(number)
+            lines.say(f"ready {number}")
+            while (data := inbox.get(None, True, True, no_signal)) is not None:
+                lines.say(f"{number} {data.decode()}")
+
+        pids = {}
+        for number in (1, 2):
+            pids[number] = bus.fork(mule, number)
+            lines.next()
+            record = bus.table.mule(number)
+            wait_until(lambda: bus.table.cells[record + table.R_STATE] == table.WAITING)
+        time.sleep(0.01)
+        # Whichever is woken first: both in turn are stopped, so that the wake-up goes to a stopped one.
+        os.kill(pids[1], signal.SIGSTOP)
+        for number in range(4):
+            post.outbox("pool").send(b"m%d" % number)
+        bus.kill(pids[1])
+        bus.nudge("mule0")
+        got = sorted(lines.next() for _ in range(4))
+        assert got == ["2 m0", "2 m1", "2 m2", "2 m3"]
+        post.close()
+        lines.close()
+
+
+def test_idle_mules_make_no_wake_ups_and_few_wake_for_one_message(bus_env: object, bus_name: str) -> None:
+    mules = 8
+    with message_bus(bus_name, mules=mules, farms=(), share=0.2) as bus:
+        post, lines = bus.post(), Lines()
+
+        def mule(number: int) -> None:
+            inbox = bus.inbox(number)
+            lines.say("ready")
+            while inbox.get(None, True, True, no_signal) is not None:
+                lines.say("got")
+
+        pids = [bus.fork(mule, number) for number in range(1, mules + 1)]
+        for _ in pids:
+            lines.next()
+        states = [bus.table.mule(number) + table.R_STATE for number in range(1, mules + 1)]
+        wait_until(lambda: all(bus.table.cells[each] == table.WAITING for each in states))
+        time.sleep(0.05)
+        before = sum(map(_switches, pids))
+        time.sleep(0.5)
+        assert sum(map(_switches, pids)) == before
+        for _ in range(50):
+            post.outbox("pool").send(b"x")
+            lines.next()
+            time.sleep(0.003)
+        assert sum(map(_switches, pids)) - before <= 50 * 2
+        post.close()
+        lines.close()
+
+
+def _switches(pid: int) -> int:
+    """How often a process went to sleep: voluntary context switches."""
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("voluntary"))
+
+
+def test_the_descriptor_for_event_loops(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name) as bus:
+        post, inbox = bus.post(), bus.inbox(1)
+        assert not select.select([inbox.fileno()], [], [], 0)[0]
+        for target in ("mule1", "pool", "farm.mail"):
+            post.outbox(target).send(b"x")
+            assert select.select([inbox.fileno()], [], [], 2)[0]
+            assert inbox.get(0, True, True, no_signal) == b"x"
+            assert inbox.get(0, True, True, no_signal) is None
+        assert not select.select([inbox.fileno()], [], [], 0)[0]
+        bus.raise_signal(5, 1)
+        assert select.select([inbox.fileno()], [], [], 2)[0]
+        post.close()
+
+
+def test_something_that_is_no_frame_is_kept(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name) as bus:
+        from ipcmules.messages import queues
+
+        inbox = bus.inbox(1)
+        for spec in bus.specs[:2]:
+            queue = queues.open_queue(spec)
+            queue.send(b"\x07\x00rubbish")
+            queue.send(b"")
+            queue.close()
+        assert inbox.get(0.2, True, True, no_signal) is None
+        assert sorted(bus.kept()) == [b"", b"", b"\x07\x00rubbish", b"\x07\x00rubbish"]
+
+
+def test_a_set_shared_wakes_a_waiting_thread(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name) as bus:
+        post, inbox = bus.post(), bus.inbox(1, shared=False)
+        post.outbox("pool").send(b"x")
+        found: list[bytes | None] = []
+        thread = threading.Thread(target=lambda: found.append(inbox.get(5, True, True, no_signal)))
+        thread.start()
+        wait_until(lambda: inbox._waiting == 1)
+        inbox.set_shared(True)
+        thread.join(6)
+        assert found == [b"x"]
+        post.close()
+
+
