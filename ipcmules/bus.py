@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import base64
+import io
 import json
 import os
 import pickle
@@ -17,7 +18,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
+from importlib import import_module
+from types import ModuleType, TracebackType
 from typing import Any, Union
 
 from ipcmules import errors, membership, presence, processes
@@ -209,14 +211,8 @@ def _program(spec: MuleSpec) -> Program:
         return found
     if not callable(spec):
         raise ConfigError(f"mule {spec!r} is neither None, a path, 'package.module:callable' nor a callable")
-    from multiprocess.reduction import ForkingPickler
-
-    # Where the mule cannot import the main module again (python -c, a prompt, a notebook), what a
-    # function uses of it travels along.
-    main = sys.modules["__main__"]
-    importable = getattr(main, "__spec__", None) is not None or hasattr(main, "__file__")
     try:
-        data = bytes(ForkingPickler.dumps(spec, recurse=not importable))
+        data = _pickled(spec)
     except Exception as error:
         raise ConfigError(
             f"mule {spec!r} cannot be carried into its process: {error}; pass what it needs by value, "
@@ -224,6 +220,28 @@ def _program(spec: MuleSpec) -> Program:
         ) from error
     label = getattr(spec, "__qualname__", None) or repr(spec)
     return Program("pickled", base64.b64encode(data).decode(), label)
+
+
+def _pickled(function: Callable[[], Any]) -> bytes:
+    """A function as multiprocess would carry it, for programs.load()."""
+    import dill
+    from multiprocess.reduction import ForkingPickler
+
+    class Carrier(ForkingPickler):  # type: ignore[misc] # multiprocess has no types
+        """Modules travel by name: dill would carry those outside site-packages with all they hold."""
+
+        def reducer_override(self, thing: object) -> Any:
+            if isinstance(thing, ModuleType):
+                return import_module, (thing.__name__,)
+            return NotImplemented
+
+    main = sys.modules["__main__"]
+    importable = getattr(main, "__spec__", None) is not None or hasattr(main, "__file__")
+    buffer = io.BytesIO()
+    # Where the mule cannot import the main module again (python -c, a prompt, a notebook), what the function
+    # uses of it travels along.
+    Carrier(buffer, dill.settings["protocol"], recurse=not importable).dump(function)
+    return buffer.getvalue()
 
 
 def _has_functions(config: BusConfig) -> bool:

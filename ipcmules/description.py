@@ -6,7 +6,6 @@ they exist; read by everybody else. Specified in docs/formats.md.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -63,6 +62,8 @@ class Description:
 
 def write(where: Places, description: Description) -> None:
     """Replace the description file."""
+    import json
+
     temporary = f"{where.description}.new"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -72,6 +73,8 @@ def write(where: Places, description: Description) -> None:
 
 def read(where: Places) -> Description | None:
     """Read the description; None if there is none, or one of another version."""
+    import json
+
     try:
         with open(where.description, encoding="utf-8") as file:
             data = json.load(file)

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Sequence
 
 import sysv_ipc
+
 from ipcmules import semaphores
 from ipcmules.errors import LockError, UnknownTarget
 from ipcmules.semaphores import create, create_new, new_keys, remove

@@ -13,6 +13,7 @@ the master), 'attached' (any other process; takes a worker number when it serves
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -58,27 +59,33 @@ class Membership:
     def post(self) -> Post:
         """The sending side."""
         if self._post is None:
-            from ipcmules.messages.post import Post
+            with _turn:
+                from ipcmules.messages.post import Post
 
-            self._post = Post(self.where, self.description, self.table)
+                if self._post is None:
+                    self._post = Post(self.where, self.description, self.table)
         return self._post
 
     @property
     def raiser(self) -> Raiser:
         """The raising side of signals."""
         if self._raiser is None:
-            from ipcmules.signals.raiser import Raiser
+            with _turn:
+                from ipcmules.signals.raiser import Raiser
 
-            self._raiser = Raiser(self.where, self.description, self.table)
+                if self._raiser is None:
+                    self._raiser = Raiser(self.where, self.description, self.table)
         return self._raiser
 
     @property
     def locks(self) -> Locks:
         """The bus's locks."""
         if self._locks is None:
-            from ipcmules.locks import Locks
+            with _turn:
+                from ipcmules.locks import Locks
 
-            self._locks = Locks(self.description.semaphores)
+                if self._locks is None:
+                    self._locks = Locks(self.description.semaphores)
         return self._locks
 
     def farms(self) -> tuple[str, ...]:
@@ -124,7 +131,10 @@ senders: dict[Any, Callable[..., bool]] = {}
 on_join: list[Callable[[Membership], None]] = []
 
 _current: Membership | None = None
-_fork_hook_installed = False
+
+#: Held while this process joins, and while a part of its membership is imported and made, by one thread at a
+#: time. A fork waits for it: a module that another thread is importing stays locked in the child for ever.
+_turn = threading.RLock()
 
 
 def peek() -> Membership | None:
@@ -187,6 +197,11 @@ def _ancestral_bus() -> Places | None:
 
 def join(where: Places, role: str, number: int = 0) -> Membership:
     """Join a bus. Raises NotAttached if it is not running, BusRunning if this process is on another one."""
+    with _turn:
+        return _join(where, role, number)
+
+
+def _join(where: Places, role: str, number: int) -> Membership:
     global _current
     if _current is not None:
         if _current.where != where:
@@ -206,7 +221,6 @@ def join(where: Places, role: str, number: int = 0) -> Membership:
     except posix_ipc.ExistentialError as error:
         raise NotAttached(f"bus {where.bus!r} is stopping: its table is gone; try again") from error
     _current = Membership(where, found, shared, role, number)
-    _install_fork_hook()
     registry.publish(where, shared)
     for hook in on_join:
         hook(_current)
@@ -230,14 +244,11 @@ def leave() -> None:
         member.close()
 
 
-def _install_fork_hook() -> None:
-    global _fork_hook_installed
-    if not _fork_hook_installed:
-        os.register_at_fork(after_in_child=_after_fork)
-        _fork_hook_installed = True
-
-
 def _after_fork() -> None:
     senders.clear()
     if _current is not None:
         _current.reset_after_fork()
+    _turn.release()
+
+
+os.register_at_fork(before=_turn.acquire, after_in_parent=_turn.release, after_in_child=_after_fork)

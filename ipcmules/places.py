@@ -6,7 +6,6 @@ The rules are those of docs/reference.md, "Names and places".
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -144,6 +143,8 @@ class Places:
 
 def places(bus: str) -> Places:
     """The places of a bus, by name, under the environment's directories. Creates nothing."""
+    import hashlib  # 4 ms, and a process that is on no bus does not need it
+
     check_name(bus)
     root = os.path.realpath(runtime_root())
     digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:10]

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 import sysv_ipc
+
 from ipcmules.errors import AccessError, BusStopped, LimitError
 
 _SEM_UNDO = 0x1000

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from ipcmules import workers
 from ipcmules.membership import Membership
 from ipcmules.processes import ProcessId
-from ipcmules.signals.taker import NUDGE, Taker
+from ipcmules.signals.taker import Taker
 from ipcmules.table import H_STATE, R_LISTENING, STOPPED
 
 Dispatch = Callable[[int], None]
@@ -84,6 +84,10 @@ class Waiter:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
+            # A wake-up can be lost with a taker that was killed; its count cannot (signals.taker).
+            taken = self.take_now() if self._taker.pending() else None
+            if taken is not None:
+                return taken
             events = self._epoll.poll(_left(deadline), 1)
             if not events:
                 return None
@@ -93,11 +97,9 @@ class Waiter:
             if descriptor == self._master:
                 self._check_master()
                 return None
-            taken = self._taker.take(descriptor)
-            if taken is NUDGE:
-                taken = self.take_now()
-            if isinstance(taken, int):
-                return taken
+            found = self._taker.take(descriptor)
+            if isinstance(found, int):
+                return found
 
     def take_now(self) -> int | None:
         """One signal that is there already, without waiting."""
@@ -150,7 +152,7 @@ class Server:
                 if taken is not None:
                     self._dispatch(taken)
         except BusGone:
-            self.waiter.close()
+            self.waiter.close(give_up=False)  # the table that has the number is nobody's any more
             self._gone()
 
     def _let_guests_in(self) -> None:

@@ -28,26 +28,32 @@ def kernel_prefix(root: Path) -> str:
 
 
 def processes(root: Path) -> list[int]:
-    """Pids of running processes of the buses under this root, without this process and its ancestors."""
-    marks = [os.fsencode(root), kernel_prefix(root).encode()]
+    """Pids of running processes of the buses under this root, without this process and its parent.
+
+    These get killed, so the signs are ones that only a bus's processes show: the root in the environment they
+    were started with, the bus's shared memory mapped, its lock file or a queue open. Somebody who merely
+    looks at the directory (the watcher, find, tail) shows none of them.
+    """
     spared = {os.getpid(), os.getppid()}
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [pid for pid in pids if pid not in spared and _belongs(pid, marks)]
+    return [pid for pid in pids if pid not in spared and _belongs(pid, root)]
 
 
-def _belongs(pid: int, marks: list[bytes]) -> bool:
+def _belongs(pid: int, root: Path) -> bool:
     directory = f"/proc/{pid}"
     command = _content(f"{directory}/cmdline")
     if not command or any(helper in command for helper in _LIBRARY_HELPERS):
         return False  # a zombie or a kernel thread has no command line
-    # The environment may be overwritten by a process title; the mappings and descriptors never are.
-    texts = [
-        command,
-        _content(f"{directory}/environ"),
-        _content(f"{directory}/maps"),
-        _links(f"{directory}/fd"),
-    ]
-    return any(mark in text for mark in marks for text in texts)
+    # A process title overwrites the environment, so the others are needed too.
+    variable = b"IPCMULES_RUNTIME_DIR=" + os.fsencode(os.path.realpath(root))
+    if variable in _content(f"{directory}/environ").split(b"\0"):
+        return True
+    prefix = kernel_prefix(root).encode()
+    if prefix in _content(f"{directory}/maps"):
+        return True
+    lock = os.fsencode(os.path.realpath(root)) + b"/"
+    links = _links(f"{directory}/fd")
+    return any(link.startswith(prefix) or (link.startswith(lock) and link.endswith(b".lock")) for link in links)
 
 
 def _content(path: str) -> bytes:
@@ -58,14 +64,14 @@ def _content(path: str) -> bytes:
         return b""  # ended meanwhile, or another user's
 
 
-def _links(directory: str) -> bytes:
+def _links(directory: str) -> list[bytes]:
     found = []
     try:
         for name in os.listdir(directory):
             found.append(os.fsencode(os.readlink(f"{directory}/{name}")))
     except OSError:
-        pass
-    return b"\n".join(found)
+        pass  # ended meanwhile, or another user's
+    return found
 
 
 def end_processes(root: Path, grace: float) -> list[str]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import posix_ipc
+
 from ipcmules import processes, table
 from ipcmules.config import BusConfig, Farm, Program
 from ipcmules.description import Description

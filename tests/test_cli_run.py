@@ -102,7 +102,8 @@ def test_a_bus_from_files(bus_env: BusEnvironment, bus_name: str, program: str) 
 
 
 def test_the_app_is_loaded_from_the_current_directory(bus_env: BusEnvironment, bus_name: str) -> None:
-    (bus_env.directory / "app.py").write_text("import os\nprint('app', os.getpid(), flush=True)\n")
+    # One write(2) a line, so that two processes that load at once cannot mix theirs.
+    (bus_env.directory / "app.py").write_text("import os\nos.write(1, f'app {os.getpid()}\\n'.encode())\n")
     for lazy, expected in (([], 1), (["--lazy-apps"], 2)):
         options = ["run", "--bus", bus_name, "--mules", "2", "--import", "app", *lazy, "--", "true"]
         ended = run_cli(*options, cwd=bus_env.directory)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from minibus import until
 
 from ipcmules import decorators, errors, membership
 from ipcmules.decorators import farm, lock, mule, mulefunc, muleloop, mulemsg, postfork, thread
@@ -19,6 +18,7 @@ from ipcmules.errors import ConfigError, MessageTypeError, SignalError, UnknownT
 from ipcmules.mule import dispatch, hooks
 from ipcmules.mule.hooks import Services
 from ipcmules.signals.registry import Registry
+from minibus import until
 
 
 @pytest.fixture(autouse=True)

@@ -116,6 +116,31 @@ def test_signal_only_mules_have_the_main_modules_handlers_and_hooks(bus_env: obj
     ]
 
 
+def test_a_closure_over_modules(bus_env: object, tmp_path: Path) -> None:
+    """Modules travel by name, also those that no package manager installed and that hold what cannot travel."""
+    scripts.write(tmp_path, "helper.py", "import threading\nword = (each for each in ['helped'])\nlocal = threading.local()\n")
+    program = scripts.write(
+        tmp_path,
+        "program.py",
+        """
+        def main():
+            import helper
+            import ipcmules
+
+            def run():
+                print(next(helper.word), ipcmules.mule_get_msg().decode(), flush=True)
+                ipcmules.mule_get_msg()
+
+            with ipcmules.Bus(mules=[run]) as bus:
+                bus.mule_msg("a lot")
+
+        if __name__ == "__main__":
+            main()
+        """,
+    )
+    assert scripts.output(program) == "helped a lot\n"
+
+
 def test_imports_processes_and_settings(bus_env: object, tmp_path: Path) -> None:
     scripts.write(
         tmp_path,

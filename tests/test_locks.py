@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from minibus import child, ended, until
 
 from ipcmules import locks, semaphores
 from ipcmules.errors import BusStopped, LimitError, LockError, UnknownTarget
 from ipcmules.locks import Locks
+from minibus import child, ended, until
 
 Keys = tuple[int, ...]
 

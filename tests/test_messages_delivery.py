@@ -9,13 +9,13 @@ import time
 from collections import defaultdict
 
 import pytest
-from support import wait_until
-from test_messages_support import Lines, MessageBus, message_bus, no_signal
 
 from ipcmules import table
 from ipcmules.errors import BusStopped, UnknownTarget
 from ipcmules.messages import large
 from ipcmules.messages.outbox import BUFFER
+from support import wait_until
+from test_messages_support import Lines, MessageBus, message_bus, no_signal
 
 
 def _receive_all(bus: MessageBus, number: int, lines: Lines, threads: int = 1) -> None:
@@ -192,7 +192,9 @@ def test_a_fork_in_the_middle_of_sending_doubles_nothing(bus_env: object, bus_na
         assert inbox.get(0.05, True, True, no_signal) is None
         post.close()
     for sender, count in ((b"1", 2000), (b"2", 1000)):
-        assert [each for each in found if each[:1] == sender] == [b"%b:%d" % (sender, n) for n in range(count)]
+        assert [each for each in found if each[:1] == sender] == [
+            b"%b:%d" % (sender, n) for n in range(count)
+        ]
 
 
 def test_a_sender_that_ends_with_a_full_queue_loses_nothing(bus_env: object, bus_name: str) -> None:
@@ -294,7 +296,7 @@ def test_between_messages_of_a_frame_a_more_urgent_one_comes_first(bus_env: obje
         post, inbox = bus.post(), bus.inbox(1)
         for number in range(200):
             post.outbox("mule1").send(b"%d" % number)
-        post.flush()
+        post.flush(0.1)
         found = []
         while not found or found[-1] != b"5":
             found.append(inbox.get(1, True, True, no_signal))
@@ -326,9 +328,8 @@ def test_nobody_reads_the_pool(bus_env: object, bus_name: str) -> None:
 
 
 def test_unknown_endpoint(bus_env: object, bus_name: str) -> None:
-    with message_bus(bus_name) as bus:
-        with pytest.raises(UnknownTarget, match="mule3.*mule1, mule2"):
-            bus.post().outbox("mule3")
+    with message_bus(bus_name) as bus, pytest.raises(UnknownTarget, match="mule3.*mule1, mule2"):
+        bus.post().outbox("mule3")
 
 
 def test_a_send_into_a_stopped_named_bus_is_kept_and_the_next_refused(bus_env: object, bus_name: str) -> None:

@@ -9,13 +9,13 @@ import posix_ipc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_messages_support import message_bus
 
 from ipcmules.config import BusConfig, Program
 from ipcmules.errors import LimitError
 from ipcmules.messages import queues, sizing
 from ipcmules.messages.sizing import Limits
 from ipcmules.places import places
+from test_messages_support import message_bus
 
 DEFAULT = Limits(depth=10, size=8192, queues=256, bytes=819200)
 
@@ -104,7 +104,9 @@ def test_two_buses_side_by_side_at_the_defaults(
 
 
 def test_too_many_queues_is_an_error_with_the_remedy() -> None:
-    with pytest.raises(LimitError, match=r"needs 302 message queues.*queues_max.*sysctl -w fs.mqueue.queues_max="):
+    with pytest.raises(
+        LimitError, match=r"needs 302 message queues.*queues_max.*sysctl -w fs.mqueue.queues_max="
+    ):
         queues.check_fits(BusConfig(mules=(Program(),) * 301))
 
 

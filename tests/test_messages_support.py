@@ -55,13 +55,17 @@ class MessageBus:
         for endpoint in self.endpoints():
             fifos.create(where.fifo(endpoint))
         self.children: list[int] = []
+        #: What this process opened: an open descriptor is charged against RLIMIT_MSGQUEUE even when the name is gone.
+        self._opened: list[Post | Inbox] = []
 
     def endpoints(self) -> list[str]:
         mules = [f"mule{number}" for number in range(len(self.config.mules) + 1)]
         return [*mules, *(f"farm.{each.name}" for each in self.config.farms)]
 
     def post(self) -> Post:
-        return Post(self.where, self.description, self.table)
+        post = Post(self.where, self.description, self.table)
+        self._opened.append(post)
+        return post
 
     def inbox(self, number: int, shared: bool = True) -> Inbox:
         layout = self.layout
@@ -72,6 +76,7 @@ class MessageBus:
         inbox = Inbox(
             self.where, self.description, self.table, number, Taker(self.where, self.table, endpoints)
         )
+        self._opened.append(inbox)
         inbox.set_shared(shared)
         return inbox
 
@@ -136,6 +141,8 @@ class MessageBus:
 
     def close(self) -> None:
         self.table.cells[table.H_STATE] = table.STOPPED
+        for each in self._opened:
+            each.close()
         for pid in list(self.children):
             with contextlib.suppress(ProcessLookupError):
                 self.kill(pid)

@@ -12,13 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-import minibus
 import pytest
-from minibus import MiniBus, child, drain, ended, mini_bus, serve, until
 
+import minibus
 from ipcmules import table
 from ipcmules.errors import BusStopped
 from ipcmules.signals.taker import NUDGE, discard
+from minibus import MiniBus, child, drain, ended, mini_bus, serve, until
 
 
 @pytest.fixture

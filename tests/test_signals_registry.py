@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from minibus import MiniBus, child, ended, mini_bus
 
 from ipcmules import table
 from ipcmules.errors import SignalError
 from ipcmules.signals.identity import Identities, name_of
 from ipcmules.signals.registry import Registry, registry_lock
+from minibus import MiniBus, child, ended, mini_bus
 
 HERE = Path(__file__).parent
 

@@ -12,7 +12,7 @@ from ipcmules.decorators import signal
 ADVANCED, DONE = 1, 2
 
 console = Console(stderr=True)
-bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console, auto_refresh=False)
+bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console)
 task = bar.add_task("indexing")
 tenths = 0
 
@@ -32,7 +32,7 @@ def show_bar(files: int, expected: int) -> None:
         bar.start()
         atexit.register(bar.stop)  # a stopped bar gives the cursor back
     if not bar.finished:
-        bar.update(task, completed=files, total=expected, refresh=True)
+        bar.update(task, completed=files, total=expected)
 
 
 def show_line(files: int, expected: int) -> None:

@@ -38,11 +38,19 @@ def clean_up(objects: Objects, child: Child, pid: int, status: int) -> bool:
 
 def nudge(objects: Objects, child: Child) -> None:
     """Wake one idle process of the pool and of each farm the dead one was in, to look at every source."""
-    raiser = Raiser(objects.where, objects.description, objects.table)
     if child.role == "worker":
-        raiser.nudge("worker0")
+        nudge_workers(objects)
         return
+    raiser = Raiser(objects.where, objects.description, objects.table)
     raiser.nudge("mule0")
     for farm in objects.description.config.farms:
         if child.number in farm.mules:
             raiser.nudge(f"farm.{farm.name}")
+    raiser.close()
+
+
+def nudge_workers(objects: Objects) -> None:
+    """Wake one worker to look for signals whose wake-up went with a dead one."""
+    raiser = Raiser(objects.where, objects.description, objects.table)
+    raiser.nudge("worker0")
+    raiser.close()

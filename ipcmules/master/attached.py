@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 
 from ipcmules import table
+from ipcmules.errors import SignalError
+from ipcmules.master import after_death
 from ipcmules.master.loop import Loop
 from ipcmules.master.objects import Objects
 from ipcmules.processes import ProcessId
 from ipcmules.signals.guard import registry_lock
+
+#: When to try again while another process holds the registry's lock: the master waits for nobody. Seconds.
+_AGAIN = 0.1
 
 
 class Attached:
@@ -45,15 +50,26 @@ class Attached:
         except OSError:
             self._ended(number, process)
             return
+        if not process.alive():  # the pid is another process's by now
+            os.close(descriptor)
+            self._ended(number, process)
+            return
         self._watched[number] = (process, descriptor)
         self._loop.watch(descriptor, lambda: self._ended(number, process))
 
     def _ended(self, number: int, process: ProcessId) -> None:
         self._forget(number)
         record, cells = self._objects.table.worker(number), self._objects.table.cells
-        if ProcessId(cells[record + table.R_PID], cells[record + table.R_START]) == process:
-            with registry_lock(self._objects.where):
-                table.vacate_worker(self._objects.table, number)
+        try:
+            with registry_lock(self._objects.where, patience=0.0):
+                # Somebody else may have claimed it meanwhile.
+                if ProcessId(cells[record + table.R_PID], cells[record + table.R_START]) == process:
+                    table.vacate_worker(self._objects.table, number)
+        except SignalError:
+            self._loop.later(_AGAIN, lambda: self._ended(number, process))
+            return
+        # It may have read a wake-up for the first available worker and not acted on it.
+        after_death.nudge_workers(self._objects)
 
     def _forget(self, number: int) -> None:
         known = self._watched.pop(number, None)

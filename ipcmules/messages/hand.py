@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from itertools import count
+from operator import length_hint
 
 from ipcmules.errors import IpcMulesError
 from ipcmules.messages import frames, inflight, large
@@ -70,7 +71,9 @@ class Hand:
 class Loaded:
     """A frame whose messages are being handed out, each with the mark that goes into the thread's cell."""
 
-    def __init__(self, area: int, sequence: int, priority: int, messages: list[bytes], reference: bytes | None) -> None:
+    def __init__(
+        self, area: int, sequence: int, priority: int, messages: list[bytes], reference: bytes | None
+    ) -> None:
         self.area = area
         self.sequence = sequence
         self.priority = priority
@@ -86,7 +89,7 @@ class Loaded:
         """How many messages were not handed out."""
         if self.reference is not None:
             return 1
-        return self._marks.__length_hint__()  # type: ignore[attr-defined] # a range's iterator has it
+        return length_hint(self._marks)  # exact for a range's iterator
 
 
 class Hands:
@@ -119,7 +122,9 @@ class Hands:
             self._areas.add(rest.area)
             self._used[rest.area] = rest.sequence
             if frames.is_large(rest.frame):
-                found.append(Loaded(rest.area, rest.sequence, rest.priority, [], rest.frame[frames.OVERHEAD :]))
+                found.append(
+                    Loaded(rest.area, rest.sequence, rest.priority, [], rest.frame[frames.OVERHEAD :])
+                )
             else:
                 found.append(Loaded(rest.area, rest.sequence, rest.priority, rest.messages(), None))
         return found

@@ -89,7 +89,11 @@ class Inbox:
         self._streak_until = 0.0
 
         config = description.config
-        names = [f"mule{number}", "pool", *(f"farm.{each.name}" for each in config.farms if number in each.mules)]
+        names = [
+            f"mule{number}",
+            "pool",
+            *(f"farm.{each.name}" for each in config.farms if number in each.mules),
+        ]
         every = ["pool", *(f"farm.{each.name}" for each in config.farms)]
         #: The receive of each queue, and the number of its source in the in-flight slots, by descriptor.
         self._queues: dict[int, tuple[Callable[[], tuple[bytes, int]], int]] = {}
@@ -98,7 +102,9 @@ class Inbox:
         for name in names:
             spec = description.queue(name)
             if spec is None:
-                raise NotAMule(f"bus {where.bus!r} has no queue {name!r}: mule {number} is not one of its mules")
+                raise NotAMule(
+                    f"bus {where.bus!r} has no queue {name!r}: mule {number} is not one of its mules"
+                )
             queue = queues.open_queue(spec)
             self._queues[queue.mqd] = (queue.receive, 0 if name == names[0] else 1 + every.index(name))
             self._by_name[name] = queue.mqd
@@ -321,7 +327,9 @@ class Inbox:
         try:
             if not frames.is_large(frame):
                 frames.unpack(frame)
-                raise frames.FrameError(f"{endpoint} is shared and carries one message a frame, this one has more")
+                raise frames.FrameError(
+                    f"{endpoint} is shared and carries one message a frame, this one has more"
+                )
             reference = frame[2:]
             hand.put_reference(reference, source)
             return large.peek(reference)
@@ -480,7 +488,9 @@ class Inbox:
                 descriptor = events[0][0] if events else self._wait(sources, deadline)
                 if descriptor == _NONE:
                     return None
-                taken = self._pending_signal(sources) if descriptor == _PENDING else self._signal_from(descriptor)
+                taken = (
+                    self._pending_signal(sources) if descriptor == _PENDING else self._signal_from(descriptor)
+                )
                 if taken is not None:
                     self._last = monotonic()
                     return taken
@@ -592,4 +602,3 @@ def _tell(path: str) -> None:
         pass  # full: it has not looked yet, and will
     finally:
         os.close(descriptor)
-

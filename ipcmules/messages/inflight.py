@@ -80,7 +80,9 @@ def create(where: Places, mules: int) -> None:
         os.pwrite(segment.fd, MAGIC.to_bytes(8, "little") + mules.to_bytes(8, "little"), 0)
     except OSError as error:
         posix_ipc.unlink_shared_memory(where.inflight)
-        raise LimitError(f"shared memory for what mules have in hand: {error.strerror}; make room in /dev/shm") from error
+        raise LimitError(
+            f"shared memory for what mules have in hand: {error.strerror}; make room in /dev/shm"
+        ) from error
     finally:
         segment.close_fd()
 

@@ -48,7 +48,13 @@ def store(where: Places, data: bytes, endpoint: str, reason: str, process: str =
     directory = private_directory(where.kept)
     now = time.time_ns()
     name = f"{now:020d}-{os.getpid()}-{next(_numbers):06d}"
-    header = {"endpoint": endpoint, "reason": reason, "process": process, "time": now / 1e9, "length": len(data)}
+    header = {
+        "endpoint": endpoint,
+        "reason": reason,
+        "process": process,
+        "time": now / 1e9,
+        "length": len(data),
+    }
     temporary = os.path.join(directory, f".{name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -69,7 +75,9 @@ def listing(where: Places) -> list[str]:
         names = os.listdir(where.kept)
     except FileNotFoundError:
         return []
-    return [os.path.join(where.kept, name) for name in sorted(names) if name.endswith(_SUFFIX) and name[0] != "."]
+    return [
+        os.path.join(where.kept, name) for name in sorted(names) if name.endswith(_SUFFIX) and name[0] != "."
+    ]
 
 
 def load(path: str) -> Kept:

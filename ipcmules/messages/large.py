@@ -121,7 +121,9 @@ def peek(reference: bytes) -> bytes:
     try:
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode) or found.st_size != size:
-            raise AccessError(f"{name} is not the message of {size} bytes it should be: something replaced it")
+            raise AccessError(
+                f"{name} is not the message of {size} bytes it should be: something replaced it"
+            )
         data = os.read(descriptor, size)
         if len(data) == size:
             return data

@@ -19,6 +19,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import posix_ipc
@@ -90,7 +91,7 @@ class Outbox:
         self._active = False
         self._seen = 0
         self._queue: posix_ipc.MessageQueue | None = None
-        self._kernel = self._open_and_send
+        self._kernel: Callable[[bytes, None, int], None] = self._open_and_send
 
     # Sending
 
@@ -253,13 +254,14 @@ class Outbox:
             else:
                 self._bytes -= len(frame)
             del pending[:count]
-            if post.ended:
+            if self._over():
                 return True
-        if not pending:
-            self._bytes = 0
-            self._larges = 0
+        self._bytes = self._larges = 0
         self._blocked = False
         return True
+
+    def _over(self) -> bool:
+        return self._post.ended
 
     def _try(self, frame: bytes, priority: int) -> bool:
         try:

@@ -143,7 +143,9 @@ class Post:
 
     def stopped(self) -> BusStopped:
         """The error for a bus that is over."""
-        return BusStopped(f"bus {self.where.bus!r} has stopped: the message was not accepted; send it again when it is back")
+        return BusStopped(
+            f"bus {self.where.bus!r} has stopped: the message was not accepted; send it again when it is back"
+        )
 
     def keep(self, messages: Sequence[bytes], endpoint: str, reason: str) -> None:
         """Keep messages in the state directory, with a line in the log."""
@@ -189,7 +191,10 @@ class Post:
         messages = [data for data, _ in outbox.take_pending()]
         what = f"{len(messages)} messages to {outbox.endpoint} ({sum(map(len, messages))} bytes) did not get into its queue"
         if not self._description.config.named:
-            log.event("error", f"{what} before this process ended, and bus {self.where.bus!r} has no name to keep them under")
+            log.event(
+                "error",
+                f"{what} before this process ended, and bus {self.where.bus!r} has no name to keep them under",
+            )
             return
         for data in messages:
             kept.store(self.where, data, outbox.endpoint, "its queue was full when the sender ended")
@@ -224,4 +229,3 @@ def finish_all() -> None:
     for post in list(_posts):
         post.exiting = True
         post.finish()
-

@@ -134,7 +134,9 @@ def open_queue(spec: QueueSpec) -> posix_ipc.MessageQueue:
     try:
         queue = posix_ipc.MessageQueue(spec.name, 0)
     except posix_ipc.PermissionsError as error:
-        raise AccessError(f"queue {spec.name} belongs to another user, this process is uid {os.geteuid()}") from error
+        raise AccessError(
+            f"queue {spec.name} belongs to another user, this process is uid {os.geteuid()}"
+        ) from error
     found = os.fstat(queue.mqd)
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
         queue.close()

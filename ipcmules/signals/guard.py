@@ -46,10 +46,10 @@ def threads() -> AbstractContextManager[bool]:
 
 
 @contextmanager
-def registry_lock(where: Places) -> Iterator[None]:
+def registry_lock(where: Places, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the bus's registry lock. May be nested in one thread.
 
-    Raises SignalError if another process does not release it within PATIENCE seconds (it was stopped
+    Raises SignalError if another process does not release it within so many seconds (it was stopped
     while it wrote), AccessError if the lock file cannot be opened.
     """
     path, inside = where.registry_lock, _state.inside
@@ -59,7 +59,7 @@ def registry_lock(where: Places) -> Iterator[None]:
             return
         descriptor = _open(path)
         try:
-            _acquire(descriptor, path)
+            _acquire(descriptor, path, patience)
             inside[path] = 1
             yield
         finally:
@@ -76,8 +76,8 @@ def _open(path: str) -> int:
         ) from error
 
 
-def _acquire(descriptor: int, path: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _acquire(descriptor: int, path: str, patience: float) -> None:
+    deadline = time.monotonic() + patience
     pause = 0.0001
     while True:
         try:
@@ -86,7 +86,7 @@ def _acquire(descriptor: int, path: str) -> None:
         except (BlockingIOError, PermissionError):  # EAGAIN or EACCES: held elsewhere (fcntl(2))
             if time.monotonic() > deadline:
                 raise SignalError(
-                    f"another process holds {path} for over {PATIENCE:.0f} s: it was stopped while it wrote "
+                    f"another process holds {path} for over {patience:.0f} s: it was stopped while it wrote "
                     "the signal table; let it go on (kill -CONT) or end it"
                 ) from None
         time.sleep(pause)

@@ -14,7 +14,6 @@ is the module's spec, which every import and reload makes anew, or the module it
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -121,6 +120,8 @@ def _source_of(handler: Callable[..., Any]) -> str:
 
 def _digest(*parts: str) -> bytes:
     whole = b"".join(len(each).to_bytes(8, "little") + each for each in map(os.fsencode, map(_plain, parts)))
+    import hashlib  # 4 ms: only who registers needs it
+
     return hashlib.sha256(whole).digest()[:16]
 
 
