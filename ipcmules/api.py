@@ -22,6 +22,7 @@ Message = Union[bytes, bytearray, memoryview, str]
 Handler = Callable[[int], Any]
 
 _senders = membership.senders
+_raisers = membership.raisers
 
 
 # Messages
@@ -237,12 +238,24 @@ def registered() -> None:
 
 def signal(signum: int) -> None:
     """Raise a signal: its target's process calls its handler. Never blocks and is never lost."""
-    shared = membership.registry.shared(signum)
     try:
-        membership.current().raiser.raise_signal(shared)
+        raise_it = _raisers[signum]
+    except (KeyError, TypeError):
+        raise_it = _raiser(signum)
+    try:
+        raise_it()
     except BusStopped:
         _after_stop(b"")
-        membership.current().raiser.raise_signal(shared)
+        _raiser(signum)()
+
+
+def _raiser(signum: int) -> Callable[[], None]:
+    """The function that raises a signal, remembered for the next time once the signal is registered."""
+    shared = membership.registry.shared(signum)
+    raise_it = membership.current().raiser.bind(shared)
+    if membership.registry.shared(signum) == shared:
+        _raisers[signum] = raise_it
+    return raise_it
 
 
 def signal_registered(signum: int) -> bool:

@@ -127,6 +127,10 @@ registry = Registry()
 #: What to call for a message, by the second argument of mule_msg; filled and read by ipcmules.api.
 senders: dict[Any, Callable[..., bool]] = {}
 
+#: What to call to raise a signal, by its number in this process; filled and read by ipcmules.api.
+raisers: dict[int, Callable[[], None]] = {}
+registry.on_change = raisers.clear
+
 #: Called with the membership whenever this process has joined a bus.
 on_join: list[Callable[[Membership], None]] = []
 
@@ -232,6 +236,7 @@ def become(role: str, number: int) -> Membership:
     member = current()
     member.role, member.number = role, number
     senders.clear()
+    raisers.clear()
     return member
 
 
@@ -240,12 +245,14 @@ def leave() -> None:
     global _current
     member, _current = _current, None
     senders.clear()
+    raisers.clear()
     if member is not None:
         member.close()
 
 
 def _after_fork() -> None:
     senders.clear()
+    raisers.clear()
     if _current is not None:
         _current.reset_after_fork()
     _turn.release()

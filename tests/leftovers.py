@@ -53,7 +53,9 @@ def _belongs(pid: int, root: Path) -> bool:
         return True
     lock = os.fsencode(os.path.realpath(root)) + b"/"
     links = _links(f"{directory}/fd")
-    return any(link.startswith(prefix) or (link.startswith(lock) and link.endswith(b".lock")) for link in links)
+    return any(
+        link.startswith(prefix) or (link.startswith(lock) and link.endswith(b".lock")) for link in links
+    )
 
 
 def _content(path: str) -> bytes:

@@ -26,9 +26,18 @@ def test_every_process_of_a_bus_is_found(bus_env: BusEnvironment, bus_name: str)
 def test_who_only_looks_is_left_alone(bus_env: BusEnvironment) -> None:
     bus_env.runtime.mkdir(mode=0o700)
     (bus_env.runtime / "bus.json").write_text("{}")
-    code = "import os, sys, time\nfiles = [os.open(path, os.O_RDONLY) for path in sys.argv[1:]]\nprint(flush=True)\n"
+    code = (
+        "import os, sys, time\nfiles = [os.open(path, os.O_RDONLY) for path in sys.argv[1:]]\n"
+        "print(flush=True)\n"
+    )
     others = {name: value for name, value in os.environ.items() if name not in bus_env}
-    command = [sys.executable, "-c", code + "time.sleep(60)", str(bus_env.runtime), f"{bus_env.runtime}/bus.json"]
+    command = [
+        sys.executable,
+        "-c",
+        code + "time.sleep(60)",
+        str(bus_env.runtime),
+        f"{bus_env.runtime}/bus.json",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=others) as looker:
         assert looker.stdout and looker.stdout.readline() == b"\n"
         assert leftovers.processes(bus_env.runtime) == []
@@ -47,5 +56,7 @@ def test_objects_of_a_killed_bus_are_found_and_removed(bus_env: BusEnvironment, 
     left = leftovers.remove_objects(bus_env.runtime, seen)
     kinds = sorted({each.partition(" ")[0] for each in left})
     assert kinds == ["file", "queue", "segment", "semaphore"]
-    assert [each for each in leftovers.remove_objects(bus_env.runtime, seen) if not each.startswith("file")] == []
+    assert [
+        each for each in leftovers.remove_objects(bus_env.runtime, seen) if not each.startswith("file")
+    ] == []
     bus_env.may_leave_objects("the files of the killed master are still there")

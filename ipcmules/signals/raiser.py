@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipcmules import atomics
@@ -23,6 +24,7 @@ from ipcmules.table import (
     E_STAMP,
     E_TARGET,
     H_DROPPED,
+    H_MAGIC,
     H_STATE,
     H_WORKERS_VERSION,
     MARKED,
@@ -87,14 +89,49 @@ class Raiser:
         for delivery in route.deliveries:
             try:
                 if _increment(delivery[0]):
-                    raise SignalError(
-                        f"signal {number}: {2**31 - 1} raises are pending at one target already"
-                    )
+                    raise _too_many(number)
                 if not cells[delivery[1]]:  # a marked endpoint has a byte already: see taker
                     _write(delivery[2], route.wake)
             except BaseException as error:
                 # Also what a Python signal handler raises between the two: a count is never left alone.
                 self._mend(delivery, route.wake, error)
+
+    def bind(self, number: int) -> Callable[[], None]:
+        """A function that raises one signal, given by its shared number: raise_signal() without its look-ups.
+
+        Good for as long as this Raiser is, whatever happens to the entry meanwhile.
+        """
+        cells = self._cells
+        route = self._routes[number] if self._routes[number].stamp > 0 else self._find_route_quietly(number)
+        if route is None or len(route.deliveries) != 1:
+            return lambda: self.raise_signal(number)
+        delivery = route.deliveries[0]
+        counter, mark, descriptor = delivery[0], delivery[1], delivery[2]
+        stamp_cell, stamp, wake = route.stamp_cell, route.stamp, route.wake
+        # What does not depend on the workers compares a cell that never changes.
+        version_cell = H_WORKERS_VERSION if route.version >= 0 else H_MAGIC
+        version = cells[version_cell] if route.version < 0 else route.version
+
+        def raise_it() -> None:
+            if cells[stamp_cell] != stamp or cells[version_cell] != version or cells[H_STATE] == STOPPED:
+                self.raise_signal(number)
+                return
+            try:
+                if _increment(counter):
+                    raise _too_many(number)
+                if not cells[mark]:
+                    _write(descriptor, wake)
+            except BaseException as error:
+                self._mend(delivery, wake, error)
+
+        return raise_it
+
+    def _find_route_quietly(self, number: int) -> _Route | None:
+        """The lasting route of a registered signal; None where every raise has to look for itself."""
+        if not self._cells[self._table.entry(number) + E_STAMP]:
+            return None
+        route = self._find_route(number)
+        return route if route.stamp > 0 else None
 
     def nudge(self, endpoint: str) -> None:
         """Wake one waiter of an endpoint ('mule0', 'farm.mail', 'worker3') to look at all there is.
@@ -231,3 +268,7 @@ class Raiser:
             os.write(descriptor, wake)
         except BlockingIOError:
             pass  # full, so not empty: its takers are awake, and the mark keeps them so
+
+
+def _too_many(number: int) -> SignalError:
+    return SignalError(f"signal {number}: {2**31 - 1} raises are pending at one target already")

@@ -50,12 +50,15 @@ class Registry:
         self._by_local: dict[int, Registration] = {}
         self._where: Places | None = None
         self._table: Table | None = None
+        #: Called whenever a number of this process may lead to another one of the bus.
+        self.on_change: Callable[[], object] = _nothing
         self._reset_maps()
 
     def _reset_maps(self) -> None:
         self._to_shared = list(range(SIGNALS))
         self._to_local: dict[int, int] = {}
         self._handlers: dict[int, Handler] = {}
+        self.on_change()
 
     def register(self, number: int, target: str, handler: Handler) -> Registration:
         """Record that this process handles a signal, and say in the table who does.
@@ -191,6 +194,11 @@ class Registry:
         self._to_shared[record.number] = record.shared
         self._to_local[record.shared] = record.number
         self._handlers[record.shared] = record.handler
+        self.on_change()
+
+
+def _nothing() -> None:
+    pass
 
 
 def check_number(number: object) -> int:
