@@ -20,7 +20,9 @@ from ipcmules.messages.inbox import Inbox
 from ipcmules.mule import dispatch
 
 
-async def mule_get_msg(signals: bool = True, farms: bool = True, timeout: float | None = None) -> bytes | None:
+async def mule_get_msg(
+    signals: bool = True, farms: bool = True, timeout: float | None = None
+) -> bytes | None:
     """As ipcmules.mule_get_msg, awaited. timeout in seconds; None waits for ever.
 
     A message counts as done when the next one is received, so a task that receives while another still

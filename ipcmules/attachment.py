@@ -1,4 +1,4 @@
-"""A bus as an object: the flat functions as methods, and attach() for a process that nobody started for a bus.
+"""A bus as an object: the flat functions as methods, and attach() for any process of the same user.
 
 Knows api, membership and presence; adds no behaviour of its own.
 """

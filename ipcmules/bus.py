@@ -20,21 +20,26 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType, TracebackType
-from typing import Any, Union
+from typing import Any
 
 from ipcmules import errors, membership, presence, processes
 from ipcmules.attachment import Calls
 from ipcmules.config import BusConfig, Farm, Program, program
 from ipcmules.errors import BusRunning, ConfigError, StartError
 from ipcmules.mule import hooks
-from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, places, runtime_root
+from ipcmules.places import BUS_VARIABLE, PACKAGE, RUNTIME_VARIABLE, places, runtime_root
 
 #: What one mule can be: None or "" (signal-only), "path.py", "package.module:callable", or a callable.
-MuleSpec = Union[None, str, Callable[[], Any]]
+MuleSpec = None | str | Callable[[], Any]
 
 #: Run by the master's interpreter: its own code only, never a module of the current directory, which
 #: -m and -c would both put first on sys.path.
-_MASTER = "import sys; sys.path[0] = sys.argv[1]; from ipcmules.master.__main__ import main; sys.exit(main(sys.argv[2]))"
+_MASTER = """\
+import sys
+sys.path[0] = sys.argv[1]
+from ipcmules.master.__main__ import main
+sys.exit(main(sys.argv[2]))
+"""
 
 
 class Bus(Calls):
@@ -189,7 +194,7 @@ class Bus(Calls):
 
 
 def _programs(mules: int | Sequence[MuleSpec]) -> tuple[Program, ...]:
-    if isinstance(mules, bool) or isinstance(mules, str):
+    if isinstance(mules, (bool, str)):
         raise ConfigError(f"mules={mules!r}: give a number of mules, or a list with one entry a mule")
     if isinstance(mules, int):
         if mules < 0:
@@ -206,7 +211,9 @@ def _program(spec: MuleSpec) -> Program:
         if found.kind == "file":
             path = os.path.abspath(found.target)
             if not os.path.isfile(path):
-                raise ConfigError(f"mule program {spec!r} does not exist (looked for {path}): correct the path")
+                raise ConfigError(
+                    f"mule program {spec!r} does not exist (looked for {path}): correct the path"
+                )
             return Program("file", path)
         return found
     if not callable(spec):
@@ -259,9 +266,8 @@ def _preparation() -> str:
 
 
 def _spawn_master(theirs: socket.socket) -> subprocess.Popen[bytes]:
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return subprocess.Popen(
-        [sys.executable, "-c", _MASTER, root, str(theirs.fileno())],
+        [sys.executable, "-c", _MASTER, os.path.dirname(PACKAGE), str(theirs.fileno())],
         pass_fds=[theirs.fileno()],
         stdin=subprocess.DEVNULL,
         # Ctrl-C is this program's to handle: in a session of its own the master does not see it.

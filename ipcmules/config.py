@@ -44,9 +44,7 @@ def program(text: str) -> Program:
         return Program("file", text)
     if _CALLABLE.match(text):
         return Program("callable", text)
-    raise ConfigError(
-        f"mule program {text!r} is neither a file ending in .py nor package.module:callable"
-    )
+    raise ConfigError(f"mule program {text!r} is neither a file ending in .py nor package.module:callable")
 
 
 @dataclass(frozen=True)

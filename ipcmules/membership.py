@@ -40,7 +40,9 @@ _CHILD = "child"
 class Membership:
     """A process on a bus. The parts are opened when they are first used."""
 
-    def __init__(self, where: Places, found: Description, shared: table.Table, role: str, number: int) -> None:
+    def __init__(
+        self, where: Places, found: Description, shared: table.Table, role: str, number: int
+    ) -> None:
         self.where = where
         self.description = found
         self.table = shared
@@ -183,7 +185,7 @@ def _search() -> Places | None:
 
 
 def _ancestral_bus() -> Places | None:
-    """The bus that an ancestor embeds: what a child of a forkserver older than the bus belongs to."""
+    """The bus that an ancestor embeds: that of a child of a forkserver older than the bus."""
     try:
         names = [entry.name for entry in os.scandir(runtime_root()) if entry.is_dir(follow_symlinks=False)]
     except OSError:

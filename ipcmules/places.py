@@ -16,6 +16,9 @@ from ipcmules.errors import AccessError, ConfigError
 #: Bus and farm names. No slash, no leading dot: a name can never leave its directory.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 
+#: The directory of this package; its parent is what must be importable in the processes we start.
+PACKAGE = os.path.dirname(os.path.abspath(__file__))
+
 BUS_VARIABLE = "IPCMULES_BUS"
 RUNTIME_VARIABLE = "IPCMULES_RUNTIME_DIR"
 STATE_VARIABLE = "IPCMULES_STATE_DIR"

@@ -32,12 +32,19 @@ _HELPERS = ("multiprocessing", "multiprocess", "subprocess", "concurrent")
 _server: Server | None = None
 _starting = threading.Lock()
 _gave_up = False
+#: The thread that looks for the successor of a bus that has ended, if one does.
+_rejoining: threading.Thread | None = None
 _hooks_installed = False
 
 
 def ensure(member: Membership) -> None:
     """Begin to serve if this process should: attached, with something registered, and not given up."""
-    if member.role != "attached" or _gave_up or _server is not None or not membership.registry.registrations():
+    if (
+        member.role != "attached"
+        or _gave_up
+        or _server is not None
+        or not membership.registry.registrations()
+    ):
         return
     _start(member)
 
@@ -47,7 +54,7 @@ def server(member: Membership) -> Server:
     global _gave_up
     _gave_up = False
     _start(member)
-    assert _server is not None  # noqa: S101 - _start made it
+    assert _server is not None
     return _server
 
 
@@ -61,22 +68,25 @@ def _start(member: Membership) -> None:
 
 def stop() -> None:
     """Stop serving and give the number back; the next registration begins anew."""
-    global _server
+    global _server, _rejoining
     with _starting:
-        ended, _server = _server, None
+        ended, _server, _rejoining = _server, None, None
     if ended is not None:
         ended.stop()
 
 
 def _bus_gone() -> None:
     """Runs on the serving thread after the bus has ended: look for its successor, as long as it takes."""
-    global _server
-    _server = None
+    global _server, _rejoining
+    with _starting:
+        if _server is None:
+            return  # stopped meanwhile
+        _server, _rejoining = None, threading.current_thread()
     member = membership.peek()
     if member is None:
         return
     membership.leave()
-    while membership.peek() is None:
+    while membership.peek() is None and _rejoining is threading.current_thread():
         try:
             membership.join(member.where, "attached")
         except IpcMulesError:

@@ -47,6 +47,8 @@ class Waiter:
         self._master = _watch(member.description.master)
         if self._master is not None:
             self._epoll.register(self._master, select.EPOLLIN)
+        self._turn = threading.RLock()
+        self._closed = False
 
     def fileno(self) -> int:
         """A descriptor that is readable when something may be there to take."""
@@ -54,17 +56,25 @@ class Waiter:
 
     def wake(self) -> None:
         """Make every wait in this process return; safe in a Python signal handler."""
-        os.eventfd_write(self._wake, 1)
+        with self._turn:
+            if not self._closed:
+                os.eventfd_write(self._wake, 1)
 
     def rest(self) -> None:
         """Take back a wake()."""
-        try:
-            os.eventfd_read(self._wake)
-        except BlockingIOError:
-            pass
+        with self._turn:
+            try:
+                if not self._closed:
+                    os.eventfd_read(self._wake)
+            except BlockingIOError:
+                pass
 
     def close(self, give_up: bool = True) -> None:
-        """Close the descriptors and, unless told not to, give the worker number back."""
+        """Close the descriptors and, unless told not to, give the worker number back. Once is enough."""
+        with self._turn:
+            if self._closed:
+                return
+            self._closed = True
         self._epoll.close()
         os.close(self._wake)
         if self._master is not None:
@@ -72,6 +82,11 @@ class Waiter:
         self._taker.close()
         if give_up:
             workers.release(self.member)
+
+    def forget(self) -> None:
+        """In a forked child: close what is open here; the lock may be held by a thread that is not here."""
+        self._turn = threading.RLock()
+        self.close(give_up=False)
 
     def listening(self, flag: bool) -> None:
         """Say in the table that this process waits in signal_wait(), for numbers nobody registered."""
@@ -169,7 +184,11 @@ class Server:
         with self._turn:
             self._guests += 1
             self.waiter.wake()
-            while not self._parked and self._thread.is_alive() and threading.current_thread() is not self._thread:
+            while (
+                not self._parked
+                and self._thread.is_alive()
+                and threading.current_thread() is not self._thread
+            ):
                 self._turn.wait(0.05)
             self.waiter.rest()
         return self.waiter
@@ -191,4 +210,4 @@ class Server:
 
     def forget(self) -> None:
         """In a forked child: the thread is not here, and the number stays the parent's."""
-        self.waiter.close(give_up=False)
+        self.waiter.forget()

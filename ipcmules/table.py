@@ -211,18 +211,25 @@ def reserve(name: str, offset: int, size: int) -> None:
         segment.close_fd()
 
 
-def open(name: str) -> Table:  # noqa: A001 - read as table.open(), beside table.create()
-    """Map an existing table. Raises posix_ipc.ExistentialError if there is none, AccessError if it is not ours."""
+def open(name: str) -> Table:
+    """Map an existing table.
+
+    Raises posix_ipc.ExistentialError if there is none, AccessError if it is not ours.
+    """
     segment = posix_ipc.SharedMemory(name)
     try:
         found = os.fstat(segment.fd)
         if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            raise AccessError(f"shared memory {name} belongs to uid {found.st_uid} or is open to others: remove it")
+            raise AccessError(
+                f"shared memory {name} belongs to uid {found.st_uid} or is open to others: remove it"
+            )
         header = os.pread(segment.fd, 64, 0)
         words = memoryview(header).cast("Q") if len(header) == 64 else memoryview(bytes(64)).cast("Q")
         layout = Layout(words[H_MULES], words[H_FARMS])
         if words[H_MAGIC] != MAGIC or found.st_size != layout.size:
-            raise AccessError(f"shared memory {name} is not a table of this version of ipcmules: stop that bus first")
+            raise AccessError(
+                f"shared memory {name} is not a table of this version of ipcmules: stop that bus first"
+            )
         return Table(segment.fd, layout)
     finally:
         segment.close_fd()

@@ -35,11 +35,14 @@ def claim(member: Membership, number: int = 0) -> int:
         raise UnknownTarget(f"worker {number} cannot be: workers have numbers 1 to {table.WORKER_SLOTS}")
     shared = member.table
     with registry_lock(member.where):
-        wished = [number] if number else range(1 + member.description.config.processes, table.WORKER_SLOTS + 1)
+        wished = (
+            [number] if number else range(1 + member.description.config.processes, table.WORKER_SLOTS + 1)
+        )
         taken = next((each for each in wished if is_free(shared, each)), 0)
         if not taken:
             raise LimitError(
-                f"all {table.WORKER_SLOTS} worker numbers of bus {member.where.bus!r} are taken by living processes"
+                f"all {table.WORKER_SLOTS} worker numbers of bus {member.where.bus!r} are taken: "
+                "end some of the attached processes"
             )
         _write(member, taken)
     member.worker = taken

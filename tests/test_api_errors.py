@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from support import wait_until
 
 import ipcmules
 from ipcmules import (
@@ -34,6 +33,7 @@ from ipcmules import (
     signal_wait,
     unlock,
 )
+from support import wait_until
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import scripts
 
 import ipcmules
+import scripts
 from ipcmules import BusRunning, ConfigError, StartError
 
 CANNOT_BE: list[tuple[Callable[[], object], type[Exception], str]] = [

@@ -117,8 +117,17 @@ def test_signal_only_mules_have_the_main_modules_handlers_and_hooks(bus_env: obj
 
 
 def test_a_closure_over_modules(bus_env: object, tmp_path: Path) -> None:
-    """Modules travel by name, also those that no package manager installed and that hold what cannot travel."""
-    scripts.write(tmp_path, "helper.py", "import threading\nword = (each for each in ['helped'])\nlocal = threading.local()\n")
+    """Modules travel by name, also those that no package manager installed, whatever they hold."""
+    scripts.write(
+        tmp_path,
+        "helper.py",
+        """
+        import threading
+
+        words = (each for each in ["helped"])
+        local = threading.local()
+        """,
+    )
     program = scripts.write(
         tmp_path,
         "program.py",
@@ -128,7 +137,7 @@ def test_a_closure_over_modules(bus_env: object, tmp_path: Path) -> None:
             import ipcmules
 
             def run():
-                print(next(helper.word), ipcmules.mule_get_msg().decode(), flush=True)
+                print(next(helper.words), ipcmules.mule_get_msg().decode(), flush=True)
                 ipcmules.mule_get_msg()
 
             with ipcmules.Bus(mules=[run]) as bus:

@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+
 from support import Launcher, wait_until
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "gunicorn"

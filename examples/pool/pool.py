@@ -51,7 +51,7 @@ def main(method: str) -> None:
         bus = ipcmules.Bus(mules=[functools.partial(keep_journal, journal)], locks=1)  # +
         with bus, multiprocessing.get_context(method).Pool(4) as pool:
             results = pool.map(functools.partial(work, tally=tally), range(10_000, 10_500))
-            pool.close()  # + leaving `with Pool` kills its workers; so they end by themselves, which sends all
+            pool.close()  # + leaving `with Pool` kills its workers; so they end by themselves and send all
             pool.join()  # +
         primes = sum(len(found) == 1 for found in results)
         lines = len(journal.read_text().splitlines())

@@ -13,9 +13,9 @@ import socket
 import sys
 from typing import Any, Protocol
 
-import ipcmules
 from ipcmules.master.loop import Loop
 from ipcmules.master.spawn import spawn
+from ipcmules.places import PACKAGE
 
 #: The interpreter adds the current directory (as '') or nothing; mule/apps.py sets the app's path.
 _BOOT = """\
@@ -55,7 +55,7 @@ class Template:
         self.loaded = False
         self._socket, theirs = socket.socketpair()
         with theirs:
-            root = os.path.dirname(os.path.dirname(os.path.abspath(ipcmules.__file__)))
+            root = os.path.dirname(PACKAGE)
             arguments = [sys.executable, "-c", _BOOT, root, str(theirs.fileno()), str(os.getpid())]
             self.pid = spawn(arguments, ".", keep=theirs.fileno())
         self._socket.setblocking(False)

@@ -11,14 +11,13 @@ import os
 import traceback
 from types import TracebackType
 
-import ipcmules
 from ipcmules import log, membership, table
 from ipcmules.errors import IpcMulesError
-from ipcmules.places import Places
+from ipcmules.places import PACKAGE, Places
 
 #: Tracebacks longer than this keep their beginning and their end.
 _LONGEST = 60_000
-_OURS = os.path.dirname(os.path.abspath(ipcmules.__file__)) + os.sep
+_OURS = PACKAGE + os.sep
 
 
 def tell(process: str, error: BaseException) -> None:

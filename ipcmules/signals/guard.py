@@ -46,11 +46,11 @@ def threads() -> AbstractContextManager[bool]:
 
 
 @contextmanager
-def registry_lock(where: Places, patience: float = PATIENCE) -> Iterator[None]:
+def registry_lock(where: Places, patience: float | None = None) -> Iterator[None]:
     """Hold the bus's registry lock. May be nested in one thread.
 
-    Raises SignalError if another process does not release it within so many seconds (it was stopped
-    while it wrote), AccessError if the lock file cannot be opened.
+    Raises SignalError if another process does not release it within patience seconds, PATIENCE by
+    default (it was stopped while it wrote), AccessError if the lock file cannot be opened.
     """
     path, inside = where.registry_lock, _state.inside
     with _state.threads:
@@ -59,7 +59,7 @@ def registry_lock(where: Places, patience: float = PATIENCE) -> Iterator[None]:
             return
         descriptor = _open(path)
         try:
-            _acquire(descriptor, path, patience)
+            _acquire(descriptor, path, PATIENCE if patience is None else patience)
             inside[path] = 1
             yield
         finally:

@@ -20,8 +20,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ipcmules.places import PACKAGE
+
 #: Directory of this package: frames in it are never the app's.
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_OURS = PACKAGE + os.sep
 
 _Triple = tuple[str, str, str]
 

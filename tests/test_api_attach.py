@@ -1,0 +1,186 @@
+"""Joining a running bus from an unrelated process, leaving it, and outliving it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import ipcmules
+import scripts
+from ipcmules import BusStopped, NotAttached
+from support import Launcher, wait_until
+
+ECHO = """
+    from ipcmules import mule_get_msg, mule_id
+
+    while True:
+        print(f"mule {mule_id()}: {mule_get_msg().decode()}")
+"""
+
+
+def test_attach_send_and_leave(bus_env: object, bus_name: str, tmp_path: Path) -> None:
+    echo = scripts.write(tmp_path, "echo.py", ECHO)
+    with Launcher("--bus", bus_name, f"--mule={echo}", f"--mule={echo}", "--farm=f:2") as launcher:
+        with ipcmules.attach(bus_name) as bus:
+            assert bus.name == bus_name
+            assert bus.masterpid() == launcher.pid
+            assert (bus.mule_id(), bus.worker_id(), bus.in_farm()) == (0, 0, None)
+            assert bus.mule_msg("direct", 1) and bus.farm_msg("f", "to the farm")
+            assert ipcmules.attach(bus_name).name == bus_name  # again is no error
+            with bus.Lock(0):
+                assert bus.is_locked(0)
+        assert ipcmules.masterpid() == 0
+        launcher.wait_output("mule 1: direct\n")
+        launcher.wait_output("mule 2: to the farm\n")
+    assert launcher.code == 0
+    with pytest.raises(NotAttached, match=f"bus '{bus_name}' is not running"):
+        ipcmules.attach(bus_name)
+
+
+def test_by_the_environment(
+    bus_env: object, bus_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    echo = scripts.write(tmp_path, "echo.py", ECHO)
+    with Launcher("--bus", bus_name, f"--mule={echo}") as launcher:
+        monkeypatch.setenv("IPCMULES_BUS", bus_name)
+        with ipcmules.attach() as bus:
+            assert bus.name == bus_name
+            assert ipcmules.mule_msg("by name")
+        launcher.wait_output("mule 1: by name\n")
+
+
+WORKER = """
+    import sys
+    import ipcmules
+
+    bus = ipcmules.attach(sys.argv[1])
+
+    def handle(number):
+        print("worker", bus.worker_id(), "signal", number, flush=True)
+
+    bus.register_signal(5, "workers", handle)
+    print("serving as", bus.worker_id(), flush=True)
+    sys.stdin.readline()
+    if sys.argv[2:]:
+        bus.detach()
+        assert ipcmules.worker_id() == 0
+        print("left", flush=True)
+        sys.stdin.readline()
+"""
+
+
+def test_workers_take_the_lowest_free_number_and_give_it_back(
+    bus_env: object, bus_name: str, tmp_path: Path
+) -> None:
+    program = scripts.write(tmp_path, "worker.py", WORKER)
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(program), bus_name, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(process: subprocess.Popen[str]) -> str:
+        assert process.stdout
+        return process.stdout.readline().rstrip()
+
+    with Launcher("--bus", bus_name), ipcmules.attach(bus_name) as bus:
+        first = start()
+        assert line(first) == "serving as 1"
+        second = start("leave")
+        assert line(second) == "serving as 2"
+        bus.signal(5)
+        assert [line(first), line(second)] == ["worker 1 signal 5", "worker 2 signal 5"]
+
+        first.kill()
+        first.communicate()
+        third = start()
+        assert line(third) == "serving as 1"
+
+        assert second.stdin
+        second.stdin.write("\n")
+        second.stdin.flush()
+        assert line(second) == "left"
+        fourth = start()
+        assert line(fourth) == "serving as 2"
+        bus.signal(5)
+        assert [line(third), line(fourth)] == ["worker 1 signal 5", "worker 2 signal 5"]
+        for each in (second, third, fourth):
+            assert each.communicate("\n", timeout=20)[0] == ""
+            assert each.returncode == 0
+
+
+def test_a_sender_outlives_a_bus_and_joins_its_successor(
+    bus_env: object, bus_name: str, tmp_path: Path
+) -> None:
+    echo = scripts.write(tmp_path, "echo.py", ECHO)
+    with Launcher("--bus", bus_name, f"--mule={echo}") as launcher:
+        attached = ipcmules.attach(bus_name)
+        assert attached.mule_msg("to the first")
+        launcher.wait_output("mule 1: to the first\n")
+    with pytest.raises((BusStopped, NotAttached)):
+        attached.mule_msg("to nobody")
+    with Launcher("--bus", bus_name, f"--mule={echo}") as launcher:
+        ipcmules.attach(bus_name)
+        assert attached.mule_msg("to the second")
+        launcher.wait_output("mule 1: to the second\n")
+        attached.detach()
+        assert "nobody" not in launcher.stdout
+
+
+def test_a_sender_that_missed_the_restart_sends_on(bus_env: object, bus_name: str, tmp_path: Path) -> None:
+    echo = scripts.write(tmp_path, "echo.py", ECHO)
+    with Launcher("--bus", bus_name, f"--mule={echo}") as launcher:
+        attached = ipcmules.attach(bus_name)
+        assert attached.mule_msg("to the first")
+        launcher.wait_output("mule 1: to the first\n")
+    with Launcher("--bus", bus_name, f"--mule={echo}") as launcher:
+        assert attached.mule_msg("to the second")
+        launcher.wait_output("mule 1: to the second\n")
+        attached.detach()
+
+
+def test_signal_wait_ends_with_its_bus(bus_env: object, bus_name: str, tmp_path: Path) -> None:
+    program = scripts.write(
+        tmp_path,
+        "waiter.py",
+        """
+        import sys
+        import ipcmules
+
+        with ipcmules.attach(sys.argv[1]):
+            print(ipcmules.signal_wait(timeout=0.05), flush=True)
+            try:
+                while True:
+                    print(ipcmules.signal_wait(), ipcmules.worker_id(), flush=True)
+            except ipcmules.BusStopped as error:
+                print(error, flush=True)
+        """,
+    )
+    with Launcher("--bus", bus_name) as launcher:
+        waiter = subprocess.Popen([sys.executable, str(program), bus_name], stdout=subprocess.PIPE, text=True)
+        assert waiter.stdout
+        assert waiter.stdout.readline() == "None\n"
+        with ipcmules.attach(bus_name) as bus:
+            # Nobody registered 77: it goes to whoever waits, and is dropped until somebody does.
+            found: list[str] = []
+
+            def answered() -> bool:
+                bus.signal(77)
+                return bool(found)
+
+            reader = threading.Thread(target=lambda: found.append(waiter.stdout.readline()))  # type: ignore[union-attr]
+            reader.start()
+            wait_until(answered, every=0.05)
+            reader.join()
+            assert found == ["77 1\n"]
+        launcher.stop()
+    rest = waiter.communicate(timeout=20)[0].splitlines()
+    assert rest[-1] == f"bus {bus_name!r} ended while this process waited for a signal"
+    assert waiter.returncode == 0
