@@ -14,10 +14,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from ipcmules import membership, presence
-from ipcmules.errors import NotAMule, SignalError
+from ipcmules.errors import BusStopped, NotAMule, SignalError
 from ipcmules.membership import Membership
 from ipcmules.messages.inbox import Inbox
 from ipcmules.mule import dispatch
+from ipcmules.serving import BusGone
 
 
 async def mule_get_msg(
@@ -59,7 +60,13 @@ async def signal_wait(signum: int | None = None, timeout: float | None = None) -
     if member.role == "child":
         raise SignalError("a process forked by a mule or worker receives no signals: wait in the mule itself")
     with presence.server(member) as waiter:
-        return await _wait(waiter.take, waiter.fileno(), signum, deadline)
+        waiter.listening(True)
+        try:
+            return await _wait(waiter.take, waiter.fileno(), signum, deadline)
+        except BusGone:
+            raise BusStopped(f"bus {member.where.bus!r} ended while this process waited for a signal") from None
+        finally:
+            waiter.listening(False)
 
 
 async def _wait(
@@ -71,7 +78,7 @@ async def _wait(
             if not await _readable(descriptor, deadline):
                 return None
             continue
-        _dispatch(shared)
+        _dispatch(shared, unregistered="ignore")
         number = membership.registry.local(shared)
         if signum is None or number == signum:
             return number
@@ -87,8 +94,8 @@ def _inbox() -> Inbox:
 _tasks: set[asyncio.Future[Any]] = set()
 
 
-def _dispatch(shared: int) -> None:
-    result = dispatch.run_signal(shared)
+def _dispatch(shared: int, unregistered: str = "log") -> None:
+    result = dispatch.run_signal(shared, unregistered)
     if asyncio.iscoroutine(result):
         # The loop keeps only a weak reference to a task (asyncio.create_task's documentation).
         task = asyncio.ensure_future(result)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -66,10 +68,10 @@ def test_messages_signals_and_other_work_share_one_thread(bus_env: object, tmp_p
         """,
     )
     lines = scripts.output(program).splitlines()
-    assert lines[0] == "nothing yet None None"
+    nothing = "nothing yet None None"
     messages = [line for line in lines if "ticking" in line]
     assert messages == [f"{text} ticking True threads 1" for text in ("first", "wait for a signal", "last")]
-    assert sorted(set(lines) - set(messages) - {lines[0]}) == [
+    assert sorted(set(lines) - set(messages) - {nothing}) == [
         "coroutine handler 2",
         "handler 1",
         "waited for 3",
@@ -151,8 +153,7 @@ def test_an_attached_process_takes_signals_in_its_loop(bus_env: object, tmp_path
 
         async def main():
             waiting = asyncio.create_task(aio.signal_wait(8, timeout=20))
-            while not ipcmules.worker_id():
-                await asyncio.sleep(0.01)
+            await asyncio.sleep(0)  # now it waits
             for number in (7, 8):
                 ipcmules.signal(number)
             print("waited for", await waiting, "last", ipcmules.signal_received())
@@ -171,6 +172,33 @@ def test_an_attached_process_takes_signals_in_its_loop(bus_env: object, tmp_path
         "waited for 8 last 8",
         "then None",
     ]
+
+
+def test_signal_wait_ends_with_its_bus(bus_env: object) -> None:
+    async def main() -> None:
+        waiting = asyncio.create_task(aio.signal_wait(timeout=20))
+        await asyncio.sleep(0)
+        stopping = asyncio.create_task(asyncio.to_thread(os.kill, bus.pid, signal.SIGTERM))
+        with pytest.raises(ipcmules.BusStopped, match="ended while this process waited for a signal"):
+            await waiting
+        await stopping
+
+    with ipcmules.Bus() as bus:
+        asyncio.run(main())
+
+
+def test_an_unregistered_number_goes_to_whoever_waits(
+    bus_env: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> int | None:
+        waiting = asyncio.create_task(aio.signal_wait(timeout=20))
+        await asyncio.sleep(0)
+        ipcmules.signal(99)
+        return await waiting
+
+    with ipcmules.Bus():
+        assert asyncio.run(main()) == 99
+    assert not caplog.records
 
 
 def test_receiving_outside_a_mule(bus_env: object) -> None:

@@ -5,14 +5,25 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import ipcmules
 import scripts
-from ipcmules import BusStopped, NotAttached
+from conftest import BusEnvironment
+from ipcmules import BusStopped, NotAttached, membership, presence
 from support import Launcher, wait_until
+
+
+@pytest.fixture(autouse=True)
+def leave() -> Iterator[None]:
+    """A test that fails on a bus must not fail those after it."""
+    yield
+    presence.stop()
+    membership.leave()
+
 
 ECHO = """
     from ipcmules import mule_get_msg, mule_id
@@ -117,15 +128,19 @@ def test_workers_take_the_lowest_free_number_and_give_it_back(
 
 
 def test_a_sender_outlives_a_bus_and_joins_its_successor(
-    bus_env: object, bus_name: str, tmp_path: Path
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
 ) -> None:
     echo = scripts.write(tmp_path, "echo.py", ECHO)
     with Launcher("--bus", bus_name, f"--mule={echo}") as launcher:
         attached = ipcmules.attach(bus_name)
         assert attached.mule_msg("to the first")
         launcher.wait_output("mule 1: to the first\n")
+    # A named bus that has stopped: what still went into its queue is kept, later sends say so.
+    accepted = attached.mule_msg("to nobody")
+    kept = list((bus_env.state / bus_name / "kept").iterdir())
+    assert accepted and len(kept) == 1 and kept[0].read_bytes().endswith(b"to nobody")
     with pytest.raises((BusStopped, NotAttached)):
-        attached.mule_msg("to nobody")
+        attached.mule_msg("to nobody either")
     with Launcher("--bus", bus_name, f"--mule={echo}") as launcher:
         ipcmules.attach(bus_name)
         assert attached.mule_msg("to the second")
