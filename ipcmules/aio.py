@@ -33,7 +33,11 @@ async def mule_get_msg(
     inbox = _inbox()
     deadline = None if timeout is None or timeout < 0 else time.monotonic() + timeout
     while True:
-        message = inbox.get(0, signals, farms, _dispatch)
+        try:
+            message = inbox.get(0, signals, farms, _dispatch)
+        except SystemExit:
+            await _finish_handlers()
+            raise
         if message is not None:
             return message
         if not await _readable(inbox.fileno(), deadline):
@@ -64,7 +68,8 @@ async def signal_wait(signum: int | None = None, timeout: float | None = None) -
         try:
             return await _wait(waiter.take, waiter.fileno(), signum, deadline)
         except BusGone:
-            raise BusStopped(f"bus {member.where.bus!r} ended while this process waited for a signal") from None
+            bus = member.where.bus
+            raise BusStopped(f"bus {bus!r} ended while this process waited for a signal") from None
         finally:
             waiter.listening(False)
 
@@ -101,6 +106,13 @@ def _dispatch(shared: int, unregistered: str = "log") -> None:
         task = asyncio.ensure_future(result)
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
+
+
+async def _finish_handlers() -> None:
+    """The bus is stopping: let the handlers that are tasks come to their end, as others did."""
+    under_way = _tasks - {asyncio.current_task()}
+    if under_way:
+        await asyncio.wait(under_way)
 
 
 async def _readable(descriptor: int, deadline: float | None) -> bool:

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import posix_ipc
 
-from ipcmules import description as descriptions
 from ipcmules import liveness, processes, table
-from ipcmules.description import Description
 from ipcmules.errors import BusRunning, NotAttached
 from ipcmules.places import BUS_VARIABLE, Places, places, runtime_root
 from ipcmules.signals.registry import Registry
 
 if TYPE_CHECKING:
+    from ipcmules.description import Description
     from ipcmules.locks import Locks
     from ipcmules.messages.inbox import Inbox
     from ipcmules.messages.post import Post
@@ -192,6 +191,8 @@ def _ancestral_bus() -> Places | None:
         return None
     if not names:
         return None
+    from ipcmules import description as descriptions
+
     ancestors = {(each.pid, each.start) for each in processes.ancestors()}
     for name in names:
         where = places(name)
@@ -216,6 +217,8 @@ def _join(where: Places, role: str, number: int) -> Membership:
                 f"stop or leave it before joining {where.bus!r}"
             )
         return _current
+    from ipcmules import description as descriptions  # with config 8 ms: only who joins needs them
+
     found = descriptions.read(where)
     if found is None or not found.complete or not liveness.is_alive(where):
         raise NotAttached(

@@ -13,12 +13,14 @@ import os
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from ipcmules import membership
 from ipcmules.errors import IpcMulesError
 from ipcmules.membership import Membership
-from ipcmules.mule import dispatch
-from ipcmules.serving import Server
+
+if TYPE_CHECKING:
+    from ipcmules.serving import Server
 
 #: A forked child that replaces itself by another program at once must not take a number with it:
 #: exec(2) keeps pid and start time. So its thread begins a little later.
@@ -62,6 +64,9 @@ def _start(member: Membership) -> None:
     global _server
     with _starting:
         if _server is None:
+            from ipcmules.mule import dispatch
+            from ipcmules.serving import Server
+
             _server = Server(member, dispatch.run_signal, _bus_gone)
             _install_hooks()
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from ipcmules import log, membership, table
 from ipcmules.membership import Membership
-from ipcmules.messages import kept
 from ipcmules.mule import hooks
 
 #: Shared numbers for which it was said already that this process has no handler.
@@ -46,6 +45,8 @@ def run_message(member: Membership, message: bytes) -> None:
     """Give a message to every hook of this signal-only mule; without any it is kept as undeliverable."""
     functions = hooks.hooks_for(message)
     if not functions:
+        from ipcmules.messages import kept
+
         kept.keep(
             member.where,
             message,

@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ipcmules.config import BusConfig
 from ipcmules.errors import SignalError
 from ipcmules.table import WORKER_SLOTS, Layout
+
+if TYPE_CHECKING:
+    from ipcmules.config import BusConfig
 
 #: Bytes that the table has for a target (docs/formats-table.md).
 LONGEST = 63
