@@ -42,6 +42,8 @@ def mule_msg(message: Message, mule: int | str | bytes = 0, timeout: float | Non
     """
     if type(message) is not bytes:
         message = _as_bytes(message, "mule_msg")
+    if timeout is not None:
+        timeout = _seconds(timeout)
     try:
         send = _senders[mule]
     except (KeyError, TypeError):  # TypeError: not hashable, so it names nothing either
@@ -63,11 +65,22 @@ def farm_msg(farm: str | bytes, message: Message, timeout: float | None = None, 
     return mule_msg(message, farm, timeout, priority)
 
 
+def _seconds(timeout: Any) -> float:
+    if isinstance(timeout, (int, float)) and timeout >= 0:
+        return timeout
+    raise ValueError(f"timeout={timeout!r}: give seconds, 0 or more, or None to wait for ever")
+
+
 def _as_bytes(message: Any, call: str) -> bytes:
     if isinstance(message, str):
-        return message.encode()
-    if isinstance(message, (bytes, bytearray, memoryview)):
-        return bytes(message)
+        try:
+            return message.encode()
+        except UnicodeEncodeError as error:
+            raise MessageTypeError(f"{call}(): this text cannot be sent as UTF-8: {error}; send bytes") from error
+    try:
+        return bytes(memoryview(message))
+    except TypeError:
+        pass
     raise MessageTypeError(
         f"{call}() takes bytes, a bytes-like object or str, not {type(message).__name__}: "
         "serialise it first, for example with json.dumps(message) or pickle.dumps(message)"
@@ -133,17 +146,21 @@ def mule_get_msg(
     the message it had. Once the bus is stopping and nothing is left to receive it raises SystemExit.
     Raises NotAMule outside a mule. From uWSGI's mule_get_msg.
     """
+    # Whatever else was asked for, what is loaded comes first: one call for most messages of a busy mule.
+    message = membership.next_message()
+    if message is not None:
+        return message
     member = membership.peek()
     inbox = member.inbox if member is not None else None
     if inbox is None:
         raise _not_a_mule("mule_get_msg")
     if timeout is not None and timeout < 0:
         timeout = None
-    return inbox.get(timeout, signals, farms, dispatch.run_signal)
+    return inbox.receive(timeout, signals, farms, dispatch.run_signal)
 
 
 def farm_get_msg(timeout: float | None = -1) -> bytes | None:
-    """Wait for a message to one of the farms this mule is in.
+    """Wait for a message to one of the farms this mule is in, handling signals meanwhile.
 
     timeout and result as in mule_get_msg. Raises NotAMule outside a mule, or in a mule of no farm.
     """
@@ -155,13 +172,13 @@ def farm_get_msg(timeout: float | None = -1) -> bytes | None:
         raise NotAMule(f"mule {member.number} is in no farm, so farm_get_msg() would never return: add it to one")
     if timeout is not None and timeout < 0:
         timeout = None
-    return inbox.get_farm(timeout)
+    return inbox.get_farm(timeout, True, dispatch.run_signal)
 
 
 def _not_a_mule(call: str) -> NotAMule:
     member = membership.peek()
-    role = "on no bus" if member is None else f"{member.role} process"
-    return NotAMule(f"{call}() works in a mule; this is a process {role}".replace("process process", "process"))
+    what = "a process on no bus" if member is None else f"a process of role {member.role!r}"
+    return NotAMule(f"{call}() works in a mule; this is {what}: have a mule receive, with --mule=PROGRAM")
 
 
 def flush(timeout: float | None = None) -> bool:
@@ -213,6 +230,12 @@ def masterpid() -> int:
     """The pid of the bus's master, 0 in a process that is on no bus."""
     member = membership.find()
     return member.description.master.pid if member is not None else 0
+
+
+def settings() -> dict[str, str]:
+    """What --set K=V (or Bus(settings=...)) gave this bus for the app; empty on no bus."""
+    member = membership.find()
+    return dict(member.description.config.settings) if member is not None else {}
 
 
 # Signals

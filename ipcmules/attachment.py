@@ -23,6 +23,7 @@ class Calls:
     worker_id = staticmethod(api.worker_id)
     in_farm = staticmethod(api.in_farm)
     masterpid = staticmethod(api.masterpid)
+    settings = staticmethod(api.settings)
     register_signal = staticmethod(api.register_signal)
     signal = staticmethod(api.signal)
     signal_registered = staticmethod(api.signal_registered)

@@ -77,9 +77,9 @@ class Bus(Calls):
             name=self.name,
             named=name is not None,
             mules=_programs(mules),
-            farms=tuple(Farm(each, tuple(numbers)) for each, numbers in (farms or {}).items()),
+            farms=tuple(_farm(each, numbers) for each, numbers in (farms or {}).items()),
             processes=processes,
-            imports=tuple(imports),
+            imports=_names(imports),
             lazy_apps=lazy_apps,
             locks=locks,
             settings=tuple((str(key), str(value)) for key, value in (settings or {}).items()),
@@ -191,6 +191,21 @@ class Bus(Calls):
             else:
                 os.environ[name] = value
         self._environment.clear()
+
+
+def _farm(name: str, numbers: Iterable[int]) -> Farm:
+    try:
+        return Farm(name, tuple(numbers))
+    except TypeError:
+        raise ConfigError(
+            f"farms={{{name!r}: {numbers!r}}}: give the numbers of its mules as a list, for example [1, 2]"
+        ) from None
+
+
+def _names(imports: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(imports, str):
+        raise ConfigError(f"imports={imports!r}: give a list of modules or files, for example [{imports!r}]")
+    return tuple(imports)
 
 
 def _programs(mules: int | Sequence[MuleSpec]) -> tuple[Program, ...]:

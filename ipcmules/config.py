@@ -15,6 +15,8 @@ from ipcmules.places import check_name
 
 _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
+#: As many as the shared table has records for workers (table.WORKER_SLOTS).
+MAX_WORKERS = 256
 #: More would need more than the 256 queues a Linux system has by default (fs.mqueue.queues_max).
 MAX_MULES = 4096
 
@@ -90,9 +92,9 @@ class BusConfig:
         check_name(self.name)
         if len(self.mules) > MAX_MULES:
             raise ConfigError(f"{len(self.mules)} mules are too many: at most {MAX_MULES}")
-        for number, what in ((self.processes, "processes"), (self.locks, "locks")):
-            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 4096:
-                raise ConfigError(f"{what}={number!r}: give a number from 0 to 4096")
+        for number, what, most in ((self.processes, "processes", MAX_WORKERS), (self.locks, "locks", 4096)):
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
+                raise ConfigError(f"{what}={number!r}: give a number from 0 to {most}")
         if not 0 < self.queue_share <= 1:
             raise ConfigError(f"queue_share={self.queue_share!r}: give a share above 0, up to 1")
         if not self.mercy >= 0:
@@ -112,7 +114,7 @@ class BusConfig:
                 if not 1 <= number <= len(self.mules):
                     raise ConfigError(
                         f"farm {each.name!r} names mule {number}, but this bus has "
-                        f"{len(self.mules)} mules: add --mule, or correct the farm"
+                        f"{len(self.mules)} mule(s): add --mule, or correct the farm"
                     )
 
     def to_json(self) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Locks:
 
     def _open(self, number: int) -> sysv_ipc.Semaphore:
         if isinstance(number, bool) or not isinstance(number, int):
-            raise TypeError(f"a lock is a number from 0 to {len(self._keys) - 1}, not {number!r}")
+            raise TypeError(f"a lock is a number, 0 to {len(self._keys) - 1} on this bus, not {number!r}")
         if not 0 <= number < len(self._keys):
             there = "lock 0 alone" if len(self._keys) == 1 else f"locks 0 to {len(self._keys) - 1}"
             raise UnknownTarget(

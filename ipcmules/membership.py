@@ -132,6 +132,15 @@ senders: dict[Any, Callable[..., bool]] = {}
 raisers: dict[int, Callable[[], None]] = {}
 registry.on_change = raisers.clear
 
+
+
+def _nothing_loaded() -> bytes | None:
+    return None
+
+
+#: The next message this mule's inbox has loaded already; None: ask the inbox itself. Called by ipcmules.api.
+next_message: Callable[[], bytes | None] = _nothing_loaded
+
 #: Called with the membership whenever this process has joined a bus.
 on_join: list[Callable[[Membership], None]] = []
 
@@ -245,10 +254,18 @@ def become(role: str, number: int) -> Membership:
     return member
 
 
+def receive_with(member: Membership, inbox: Inbox) -> None:
+    """In a mule: this is where it receives from now on."""
+    global next_message
+    member.inbox = inbox
+    next_message = inbox.next
+
+
 def leave() -> None:
     """Leave the bus: what is buffered is flushed; the next call joins again."""
-    global _current
+    global _current, next_message
     member, _current = _current, None
+    next_message = _nothing_loaded
     senders.clear()
     raisers.clear()
     if member is not None:
@@ -256,6 +273,8 @@ def leave() -> None:
 
 
 def _after_fork() -> None:
+    global next_message
+    next_message = _nothing_loaded
     senders.clear()
     raisers.clear()
     if _current is not None:

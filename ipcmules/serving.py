@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -166,6 +167,9 @@ class Server:
                 taken = self.waiter.take(None)
                 if taken is not None:
                     self._dispatch(taken)
+        except SystemExit:
+            # A handler asked for the end of the process; on this thread it would end the thread alone.
+            os.kill(os.getpid(), signal.SIGTERM)
         except BusGone:
             self.waiter.close(give_up=False)  # the table that has the number is nobody's any more
             self._gone()

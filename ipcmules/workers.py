@@ -6,12 +6,12 @@ whose process is dead counts as free.
 
 from __future__ import annotations
 
-import os
 import time
 
 from ipcmules import processes, table
 from ipcmules.errors import LimitError, UnknownTarget
 from ipcmules.membership import Membership
+from ipcmules.notify import tell_master
 from ipcmules.processes import ProcessId
 from ipcmules.signals import fifos, taker
 from ipcmules.signals.guard import registry_lock
@@ -46,7 +46,7 @@ def claim(member: Membership, number: int = 0) -> int:
             )
         _write(member, taken)
     member.worker = taken
-    _wake_master(member)
+    tell_master(member.where.notify)  # it watches the workers that are not its children
     return taken
 
 
@@ -74,17 +74,3 @@ def release(member: Membership) -> None:
     if number:
         with registry_lock(member.where):
             table.vacate_worker(member.table, number)
-
-
-def _wake_master(member: Membership) -> None:
-    """Tell the master to look at the records: it watches the workers that are not its children."""
-    try:
-        descriptor = os.open(member.where.notify, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        os.write(descriptor, b"w")
-    except BlockingIOError:
-        pass  # full: the master has not looked yet, and will
-    finally:
-        os.close(descriptor)

@@ -53,6 +53,7 @@ def test_messages_signals_and_other_work_share_one_thread(bus_env: object, tmp_p
             async for message in aio.messages():
                 say(message.decode(), "ticking", ticks > 0, "threads", threading.active_count())
                 if message == b"wait for a signal":
+                    ipcmules.unlock(0)  # says that it looks for nothing but a signal
                     say("waited for", await aio.signal_wait(3, timeout=20))
 
         if __name__ == "__main__":
@@ -64,6 +65,8 @@ def test_messages_signals_and_other_work_share_one_thread(bus_env: object, tmp_p
                 bus.mule_msg("first", 1)
                 bus.register_signal(3, "mule1", print)
                 bus.mule_msg("wait for a signal", 1)
+                while bus.is_locked(0):
+                    time.sleep(0.01)
                 bus.signal(3)
                 bus.mule_msg("last", 1)
         """,

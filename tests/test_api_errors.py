@@ -102,7 +102,7 @@ ON_A_BUS = [
     case(ValueError, "priority=-1: .*0 to 32767", mule_msg, b"x", priority=-1),
     case(ValueError, "priority=32768: .*0 to 32767", mule_msg, b"x", priority=32768),
     # Receiving outside a mule.
-    case(NotAMule, r"mule_get_msg\(\) works in a mule; this is .*attached process", mule_get_msg),
+    case(NotAMule, r"mule_get_msg\(\) works in a mule; this is .*attached", mule_get_msg),
     case(NotAMule, r"farm_get_msg\(\) works in a mule", farm_get_msg),
     case(TypeError, "takes a function, not b'x'", install_mule_msg_hook, b"x"),
     # Signals.

@@ -35,7 +35,7 @@ COMMAND_LINES: list[tuple[list[str], list[str]]] = [
     (["--farm", "mail:a"], ["--farm", "'mail:a'", "NAME:1,2"]),
     (["--farm", ":1"], ["--farm", "':1'", "NAME:1,2"]),
     (["--farm", "mail:1,,2"], ["--farm", "'mail:1,,2'", "NAME:1,2"]),
-    (["--mules=1", "--farm", "mail:2"], ["farm 'mail' names mule 2", "has 1 mules", "add --mule"]),
+    (["--mules=1", "--farm", "mail:2"], ["farm 'mail' names mule 2", "has 1 mule", "add --mule"]),
     (["--mules=1", "--farm", "mail:0"], ["farm 'mail' names mule 0"]),
     (["--mules=1", "--farm", "mail:1,1"], ["farm 'mail'", "once"]),
     (["--mules=1", "--farm", "a:1", "--farm", "a:1"], ["farm 'a' is given twice"]),

@@ -15,14 +15,13 @@ PROGRAM = """
     import importlib
     import json
     import os
-    import sys
     import threading
 
     import ipcmules
 
     CHILDREN = 3
-    package = importlib.import_module(sys.argv[1])
-    method = sys.argv[2]
+    # Not from the command line: a forkserver that imports this module has none.
+    package, method = importlib.import_module(os.environ["PACKAGE"]), os.environ["METHOD"]
     handled = []
     sending = True
 
@@ -100,9 +99,13 @@ PROGRAM = """
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("package", ["multiprocessing", "multiprocess"])
-def test_children_are_on_the_bus(bus_env: object, tmp_path: Path, package: str, method: str) -> None:
+def test_children_are_on_the_bus(
+    bus_env: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, method: str
+) -> None:
     program = scripts.write(tmp_path, "program.py", PROGRAM)
-    lines, tally, handled, sent = json.loads(scripts.output(program, package, method).splitlines()[-1])
+    monkeypatch.setenv("PACKAGE", package)
+    monkeypatch.setenv("METHOD", method)
+    lines, tally, handled, sent = json.loads(scripts.output(program).splitlines()[-1])
 
     assert lines.pop() == ""
     children = Counter(line for line in lines if line.startswith("child"))

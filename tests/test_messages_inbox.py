@@ -1,8 +1,8 @@
-"""The receiving side: waiting, signals, several threads, stopping, and what survives a SIGKILL."""
+"""The receiving side: waiting, signals, several threads."""
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import os
 import select
 import signal
@@ -13,7 +13,7 @@ import pytest
 
 from ipcmules import table
 from ipcmules.errors import NotAMule
-from ipcmules.messages import inflight, large
+from ipcmules.messages import frames, inflight, queues, waiting
 from support import wait_until
 from test_messages_support import Lines, message_bus, no_signal
 
@@ -25,7 +25,7 @@ def test_timeouts(bus_env: object, bus_name: str) -> None:
         assert inbox.get(0, True, True, no_signal) is None
         assert time.monotonic() - began < 0.1
         assert inbox.get(0.1, True, True, no_signal) is None
-        assert inbox.get_farm(0.1) is None
+        assert inbox.get_farm(0.1, True, no_signal) is None
         assert inbox.wait_signal(0.1) is None
         assert 0.3 <= time.monotonic() - began < 1
 
@@ -36,10 +36,10 @@ def test_farms_flag_and_farm_receive(bus_env: object, bus_name: str) -> None:
         post.outbox("farm.mail").send(b"letter")
         post.outbox("farm.web").send(b"page")
         assert inbox.get(0.05, True, False, no_signal) is None
-        assert inbox.get_farm(1, "web") == b"page"
+        assert inbox.get_farm(1, True, no_signal, "web") == b"page"
         assert inbox.get(1, True, True, no_signal) == b"letter"
         with pytest.raises(NotAMule, match="not in farm 'web'"):
-            bus.inbox(2).get_farm(0, "web")
+            bus.inbox(2).get_farm(0, True, no_signal, "web")
         post.close()
 
 
@@ -128,9 +128,7 @@ def test_threads_wait_at_once_and_share_a_frame(bus_env: object, bus_name: str) 
         threads = [threading.Thread(target=body) for _ in range(4)]
         for each in threads:
             each.start()
-        wait_until(lambda: inbox._waiting == 4)
-        from ipcmules.messages import frames, queues
-
+        wait_until(lambda: inbox.asleep == 4)
         queue = queues.open_queue(bus.specs[1])
         queue.send(frames.pack([b"1", b"2", b"3", b"4"]))
         queue.close()
@@ -138,155 +136,6 @@ def test_threads_wait_at_once_and_share_a_frame(bus_env: object, bus_name: str) 
             each.join(15)
         assert sorted(found) == [b"1", b"2", b"3", b"4"]
         assert len(inflight.recover(bus.where, 1)) == 4
-        post.close()
-
-
-def test_a_mule_that_is_killed_in_the_middle_of_a_frame(bus_env: object, bus_name: str) -> None:
-    """What it had in hand is found; its successor goes on with the next one; nothing is lost or doubled."""
-    with message_bus(bus_name, mules=1, farms=()) as bus:
-        lines, count = Lines(), 601
-        seen: list[str] = []
-        hands: list[bytes] = []
-
-        def mule() -> None:
-            inbox = bus.inbox(1)
-            while True:
-                data = inbox.get(None, True, True, no_signal)
-                assert data is not None
-                lines.say(data.decode())
-                if data.endswith(b"0"):
-                    signal.pause()
-
-        post = bus.post()
-        for number in range(count):
-            assert post.outbox("mule1").send(b"%d" % number, 0)
-        while len(seen) < count:
-            pid = bus.fork(mule)
-            while not seen or not seen[-1].endswith("0") or (hands and hands[-1] == seen[-1].encode()):
-                seen.append(lines.next())
-                if len(seen) == count:
-                    break
-            bus.kill(pid)
-            left = inflight.recover(bus.where, 1)
-            assert [each.endpoint for each in left] == ["mule1"]
-            assert left[0].data == seen[-1].encode()
-            hands.append(left[0].data)
-            assert inflight.recover(bus.where, 1) == []
-        assert seen == [str(number) for number in range(count)]
-        post.close()
-        lines.close()
-
-
-@pytest.mark.parametrize(
-    ("target", "size"), [("mule1", 10), ("pool", 10), ("farm.mail", 500), ("pool", 200_000)]
-)
-def test_in_hand_of_a_killed_mule(bus_env: object, bus_name: str, target: str, size: int) -> None:
-    with message_bus(bus_name) as bus:
-        post, lines = bus.post(), Lines()
-
-        def mule() -> None:
-            data = bus.inbox(1).get(None, True, True, no_signal)
-            lines.say(len(data or b""))
-            signal.pause()
-
-        pid = bus.fork(mule)
-        post.outbox(target).send(b"y" * size)
-        assert lines.next() == str(size)
-        bus.kill(pid)
-        assert inflight.recover(bus.where, 1) == [inflight.Left(b"y" * size, target)]
-        assert inflight.recover(bus.where, 1) == []
-        assert large.sweep(bus.where) == 0
-        post.close()
-        lines.close()
-
-
-def test_done_and_the_next_receive_empty_the_hand(bus_env: object, bus_name: str) -> None:
-    with message_bus(bus_name) as bus:
-        post, inbox = bus.post(), bus.inbox(1)
-        post.outbox("mule1").send(b"a" * 100_000)
-        assert inbox.get(1, True, True, no_signal) == b"a" * 100_000
-        inbox.done()
-        assert inflight.recover(bus.where, 1) == []
-        post.outbox("mule1").send(b"b")
-        assert inbox.get(1, True, True, no_signal) == b"b"
-        assert inbox.get(0, True, True, no_signal) is None
-        assert inflight.recover(bus.where, 1) == []
-        post.close()
-
-
-def test_the_rest_of_a_frame_without_a_successor(bus_env: object, bus_name: str) -> None:
-    with message_bus(bus_name, mules=1, farms=()) as bus:
-        from ipcmules.messages import frames, queues
-
-        inbox = bus.inbox(1)
-        queue = queues.open_queue(bus.specs[1])
-        queue.send(frames.pack([b"1", b"2", b"3"]))
-        queue.close()
-        assert inbox.get(1, True, True, no_signal) == b"1"
-        assert [each.data for each in inflight.recover(bus.where, 1)] == [b"1"]
-        assert inflight.rest(bus.where, 1) == [(b"2", 0), (b"3", 0)]
-        assert inflight.rest(bus.where, 1) == []
-
-
-def test_stop_drains_then_raises_then_ends_the_process(bus_env: object, bus_name: str) -> None:
-    with message_bus(bus_name) as bus:
-        lines, post = Lines(), bus.post()
-
-        def mule() -> None:
-            inbox = bus.inbox(1)
-            signal.signal(signal.SIGTERM, lambda *_: inbox.stop())
-            lines.say("ready")
-            while True:
-                with contextlib.suppress(SystemExit):
-                    while True:
-                        lines.say(inbox.get(None, True, True, lambda number: lines.say(number)))
-                lines.say("SystemExit")
-
-        pid = bus.fork(mule)
-        assert lines.next() == "ready"
-        os.kill(pid, signal.SIGSTOP)
-        for target in ("mule1", "pool", "farm.mail"):
-            post.outbox(target).send(target.encode())
-        bus.raise_signal(9, 1)
-        os.kill(pid, signal.SIGTERM)
-        os.kill(pid, signal.SIGCONT)
-        found = [lines.next() for _ in range(5)]
-        assert sorted(found[:4]) == ["9", "b'farm.mail'", "b'mule1'", "b'pool'"]
-        assert found[4] == "SystemExit"
-        assert bus.wait(pid) == 0
-        post.close()
-        lines.close()
-
-
-def test_stop_wakes_every_thread(bus_env: object, bus_name: str) -> None:
-    with message_bus(bus_name) as bus:
-        inbox = bus.inbox(1)
-        ended: list[int] = []
-
-        def body(number: int) -> None:
-            try:
-                inbox.wait_signal(None) if number == 0 else inbox.get(None, True, True, no_signal)
-            except SystemExit:
-                ended.append(number)
-
-        threads = [threading.Thread(target=body, args=(number,)) for number in range(4)]
-        for each in threads:
-            each.start()
-        wait_until(lambda: inbox._waiting == 4)
-        inbox.stop()
-        for each in threads:
-            each.join(5)
-        assert sorted(ended) == [0, 1, 2, 3]
-
-
-def test_stop_without_draining_leaves_what_is_queued(bus_env: object, bus_name: str) -> None:
-    with message_bus(bus_name) as bus:
-        post, inbox = bus.post(), bus.inbox(1)
-        post.outbox("mule1").send(b"for the next master")
-        inbox.stop(drain=False)
-        with pytest.raises(SystemExit):
-            inbox.get(None, True, True, no_signal)
-        assert bus.queued("mule1") == 1
         post.close()
 
 
@@ -321,8 +170,8 @@ def test_a_nudge_repairs_a_lost_wake_up(bus_env: object, bus_name: str) -> None:
         for number in (1, 2):
             pids[number] = bus.fork(mule, number)
             lines.next()
-            record = bus.table.mule(number)
-            wait_until(lambda: bus.table.cells[record + table.R_STATE] == table.WAITING)
+            state = bus.table.mule(number) + table.R_STATE
+            wait_until(lambda state=state: bus.table.cells[state] == table.WAITING)
         time.sleep(0.01)
         # Whichever is woken first: both in turn are stopped, so that the wake-up goes to a stopped one.
         os.kill(pids[1], signal.SIGSTOP)
@@ -388,8 +237,6 @@ def test_the_descriptor_for_event_loops(bus_env: object, bus_name: str) -> None:
 
 def test_something_that_is_no_frame_is_kept(bus_env: object, bus_name: str) -> None:
     with message_bus(bus_name) as bus:
-        from ipcmules.messages import queues
-
         inbox = bus.inbox(1)
         for spec in bus.specs[:2]:
             queue = queues.open_queue(spec)
@@ -407,8 +254,84 @@ def test_a_set_shared_wakes_a_waiting_thread(bus_env: object, bus_name: str) -> 
         found: list[bytes | None] = []
         thread = threading.Thread(target=lambda: found.append(inbox.get(5, True, True, no_signal)))
         thread.start()
-        wait_until(lambda: inbox._waiting == 1)
+        wait_until(lambda: inbox.asleep == 1)
         inbox.set_shared(True)
         thread.join(6)
         assert found == [b"x"]
         post.close()
+
+
+def test_a_farm_receive_handles_signals(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name) as bus:
+        post, inbox = bus.post(), bus.inbox(1)
+        found: list[object] = []
+        bus.raise_signal(8, 1)
+        assert inbox.get_farm(0.05, False, no_signal) is None
+        threading.Timer(0.05, lambda: post.outbox("farm.mail").send(b"letter")).start()
+        found.append(inbox.get_farm(5, True, found.append))
+        assert found == [8, b"letter"]
+        found.clear()
+        queue = queues.open_queue(bus.specs[1])
+        queue.send(frames.pack([b"1", b"2"]))
+        queue.close()
+        assert inbox.get(1, True, True, no_signal) == b"1"
+        bus.raise_signal(10, 1)
+        assert inbox.get_farm(0.05, True, found.append) is None  # the mule's own messages wait meanwhile
+        assert found == [10]
+        assert inbox.get(1, True, True, no_signal) == b"2"
+        found.clear()
+        bus.raise_signal(9, 1)
+        inbox.stop()
+        with pytest.raises(SystemExit):
+            inbox.get_farm(None, True, found.append)
+        assert found == [9]
+        post.close()
+
+
+def test_a_stream_of_messages_does_not_hold_a_signal_back(bus_env: object, bus_name: str) -> None:
+    """Messages that come one by one, always there: the queue is read directly, but signals come through."""
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        inbox = bus.inbox(1)
+        queue = queues.open_queue(bus.specs[1])
+        raised, handled = 0.0, 0.0
+
+        def handler(_number: int) -> None:
+            nonlocal handled
+            handled = time.monotonic()
+
+        queue.send(frames.pack([b"x"]))
+        for number in range(2000):
+            queue.send(frames.pack([b"x"]))
+            if number == 1000:
+                raised = time.monotonic()
+                bus.raise_signal(7, 1)
+            assert inbox.get(1, True, True, handler) == b"x"
+            if handled:
+                break
+        assert handled and handled - raised < 0.02
+        queue.close()
+
+
+def test_an_idle_receiver_sleeps_at_once(bus_env: object, bus_name: str) -> None:
+    """Only a receiver that waited less than a spin the last time spins."""
+    with message_bus(bus_name) as bus:
+        post, lines = bus.post(), Lines()
+
+        def mule() -> None:
+            yields = itertools.count()
+            waiting._yield = lambda: next(yields)
+            inbox = bus.inbox(1)
+            while inbox.get(None, True, True, no_signal) is not None:
+                lines.say(next(yields))
+
+        bus.fork(mule)
+        state = bus.table.mule(1) + table.R_STATE
+        wait_until(lambda: bus.table.cells[state] == table.WAITING)
+        counts = []
+        for _ in range(20):
+            time.sleep(0.005)
+            post.outbox("mule1").send(b"x")
+            counts.append(int(lines.next()))
+        assert counts == list(range(20))
+        post.close()
+        lines.close()

@@ -1,4 +1,4 @@
-"""Shared queues: what is accepted is in the kernel, so the end of its sender, however abrupt, loses nothing."""
+"""Shared queues: what is accepted is in the kernel, so no end of its sender, however abrupt, loses it."""
 
 from __future__ import annotations
 
@@ -127,9 +127,7 @@ def test_who_waits_at_a_shared_queue_of_a_dead_bus_is_told(bus_env: object, bus_
         outbox = bus.post().outbox("pool")
         assert isinstance(outbox, DirectOutbox)
         _fill(bus, outbox)
-        stopping = threading.Timer(
-            0.1, lambda: bus.table.cells.__setitem__(table.H_STATE, table.STOPPED)
-        )
+        stopping = threading.Timer(0.1, lambda: bus.table.cells.__setitem__(table.H_STATE, table.STOPPED))
         stopping.start()
         began = time.monotonic()
         with pytest.raises(BusStopped):

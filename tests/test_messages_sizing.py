@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipcmules.config import BusConfig, Program
+from ipcmules.description import QueueSpec
 from ipcmules.errors import LimitError
-from ipcmules.messages import queues, sizing
+from ipcmules.messages import frames, kept, large, queues, sizing
 from ipcmules.messages.sizing import Limits
 from ipcmules.places import places
 from test_messages_support import message_bus
@@ -101,6 +102,40 @@ def test_two_buses_side_by_side_at_the_defaults(
         assert len(other) == len(made) == mules + 1
     finally:
         queues.remove_all(made)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_queue_whose_description_is_gone_is_emptied_and_made_anew(
+    bus_env: object, bus_name: str, named: bool
+) -> None:
+    where = places(bus_name)
+    config = BusConfig(name=bus_name, named=named, mules=(Program(),), queue_share=0.05)
+    old = queues.create_all(where, config)
+    sent = [b"one", b"two", b"three" * 40_000]
+    queue = queues.open_queue(old[1])
+    queue.send(frames.pack(sent[:2]))
+    queue.send(frames.large(large.store(where, sent[2])))
+    queue.send(b"no frame of ours")
+    queue.close()
+    inode = _inode(old[1])
+    made = queues.create_all(where, config)
+    try:
+        assert made == old
+        assert _inode(made[1]) != inode
+        found = [kept.load(path) for path in kept.listing(where)]
+        assert [each.data for each in found] == ([*sent, b"no frame of ours"] if named else [])
+        assert all(each.endpoint == "mule1" for each in found)
+    finally:
+        queues.remove_all(made)
+        large.sweep(where)
+
+
+def _inode(spec: QueueSpec) -> int:
+    queue = queues.open_queue(spec)
+    try:
+        return os.fstat(queue.mqd).st_ino
+    finally:
+        queue.close()
 
 
 def test_too_many_queues_is_an_error_with_the_remedy() -> None:

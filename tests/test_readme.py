@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -63,6 +64,9 @@ def test_the_web_application(bus_env: object, tmp_path: Path) -> None:
         assert connection.getresponse().read() == b"done\n"
         wait_until(lambda: "mule 2 got b'a request came'" in launcher.stdout, what="the message")
         wait_until(lambda: "mail to someone@example.org welcome" in launcher.stdout, what="the mail")
+        wait_until(
+            lambda: len(json.loads(run_cli("status", "--json").stdout)["workers"]) == 4, 30, "four workers"
+        )
         assert run_cli("signal", "17").returncode == 0
         wait_until(lambda: launcher.stdout.count("prices reloaded") == 4, what="the signal in four workers")
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from ipcmules.errors import ConfigError, IpcMulesError
+from ipcmules.errors import ConfigError, IpcMulesError, LimitError
 
 #: In the order of --help; each is a module of this package with a click command named `command`.
 COMMANDS = ("run", "msg", "signal", "status", "stop")
@@ -70,7 +70,7 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         name = f" {arguments[0]}" if arguments[0] in COMMANDS else ""
         return _failed(f"{error.format_message()} (see 'ipcmules{name} --help')", WRONG_INPUT)
-    except ConfigError as error:
+    except (ConfigError, LimitError) as error:
         return _failed(str(error), WRONG_INPUT)
     except IpcMulesError as error:
         return _failed(str(error), FAILED)

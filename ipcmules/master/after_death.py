@@ -24,6 +24,8 @@ def clean_up(objects: Objects, child: Child, pid: int, status: int) -> bool:
         cells[record + table.R_READER] = 0
         cells[record + table.R_LISTENING] = 0
         cells[record + table.R_PID] = 0
+    if status == 0:  # it ended by itself, if only by os._exit(0): what it had in hand is done
+        inflight.clear(objects.where, child.number)
     found = inflight.recover(objects.where, child.number)
     for left in found:
         kept.keep(

@@ -7,6 +7,7 @@ description names semaphores before they exist, so that whatever a killed master
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -99,6 +100,8 @@ def remove(where: Places, found: Description | None, shared: table.Table | None)
         lambda: _remove_segment(where.table),
         lambda: _remove_directory(where.runtime),
     ]
+    if found is not None and not found.config.named:
+        steps.append(lambda: shutil.rmtree(where.state, ignore_errors=True))  # it keeps nothing after its end
     if found is not None:
         specs, keys = found.queues or _possible_queues(where, found.config), found.semaphores
         steps[:0] = [lambda: queues.remove_all(specs), lambda: locks.remove(keys)]

@@ -75,7 +75,7 @@ class _Bus:
         for each in (signal.SIGTERM, signal.SIGHUP):
             self._loop.on_signal(each, self._stop_by_signal)
         # A terminal sends Ctrl-C to an embedding program as well, and what follows from it is that program's.
-        self._loop.on_signal(signal.SIGINT, self._stop_by_signal if control is None else lambda: None)
+        self._loop.on_signal(signal.SIGINT, self._interrupt if control is None else lambda: None)
         self._loop.on_signal(signal.SIGQUIT, self._stop_at_once)
         owner.watch(self._loop, self._config.owner, control, self._stop)
         linux.become_subreaper()
@@ -112,6 +112,11 @@ class _Bus:
         self._stop_asked = True
         if self._supervisor is not None:
             self._supervisor.stop()
+
+    def _interrupt(self) -> None:
+        if self._supervisor is not None and not self._signalled:
+            self._supervisor.stop(interrupted=True)
+        self._stop_by_signal()
 
     def _stop_by_signal(self) -> None:
         """The first signal stops gracefully (the owner's end may have done so), a second one at once."""

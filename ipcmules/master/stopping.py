@@ -14,6 +14,9 @@ from ipcmules import log
 from ipcmules.master.children import Child, Children
 from ipcmules.master.loop import Loop
 
+#: How long a command that was interrupted (Ctrl-C) may take before it gets SIGTERM too, seconds.
+_AFTER_INTERRUPT = 2.0
+
 
 class Stop:
     """A stop under way. The supervisor tells it of deaths; pids are asked for when they are needed."""
@@ -34,10 +37,17 @@ class Stop:
         self._mules_told = False
         self._killing = False
 
-    def begin(self) -> None:
-        """Send the first signals and set the deadlines."""
-        for pid in [self._command(), *(child.pid for child in self._children.running("worker"))]:
-            _send(pid, signal.SIGTERM)
+    def begin(self, interrupted: bool) -> None:
+        """Send the first signals and set the deadlines.
+
+        interrupted: the command has had a SIGINT of its own, and gets the time to act on it.
+        """
+        if interrupted:
+            self._loop.later(min(_AFTER_INTERRUPT, self._mercy), lambda: _send(self._command(), signal.SIGTERM))
+        else:
+            _send(self._command(), signal.SIGTERM)
+        for child in self._children.running("worker"):
+            _send(child.pid, signal.SIGTERM)
         self._loop.later(self._mercy / 2, self._tell_mules)
         self._loop.later(self._mercy, self._mercy_is_over)
         self.check()

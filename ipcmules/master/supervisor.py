@@ -44,13 +44,13 @@ class Supervisor:
         self._began = began
         self._children = Children(self._config)
         self._attached = Attached(loop, objects)
-        self._attached = Attached(loop, objects)
         self._wanted: list[Child] = []
         #: Deaths of pids nobody has told us about yet: the template's word comes by another way.
         self._unknown_deaths: dict[int, int] = {}
         self._template: Template | None = None
         self._template_failures = 0
         self._command = 0
+        self._interrupted = False
         self._ready = False
         self._word: Timer | None = None
         self._stop: Stop | None = None
@@ -70,8 +70,12 @@ class Supervisor:
             raise self._failure
         return self._code
 
-    def stop(self) -> None:
-        """End the bus gracefully; nothing new if it is ending already."""
+    def stop(self, interrupted: bool = False) -> None:
+        """End the bus gracefully; nothing new if it is ending already.
+
+        interrupted: by SIGINT, which a terminal has sent to the command as well.
+        """
+        self._interrupted = interrupted
         self._begin_stop(self._config.mercy)
 
     def stop_at_once(self) -> None:
@@ -220,7 +224,6 @@ class Supervisor:
         except BlockingIOError:
             pass
         self._attached.look()
-        self._attached.look()
 
     def _become_ready(self) -> None:
         self._ready = True
@@ -269,8 +272,10 @@ class Supervisor:
         if self._stop is None:
             self._code = exit_code(status)
             self.stop()
-        else:
-            self._stop.check()
+            return
+        if os.WIFEXITED(status):  # not of the signal that the stop sent it
+            self._code = exit_code(status)
+        self._stop.check()
 
     # The end
 
@@ -288,7 +293,7 @@ class Supervisor:
             self._stop = Stop(
                 self._loop, self._children, self._running_template, self._running_command, mercy
             )
-            self._stop.begin()
+            self._stop.begin(self._interrupted)
 
     def _running_template(self) -> int:
         return self._template.pid if self._template is not None else 0

@@ -6,9 +6,14 @@ first message that had to be buffered; it sleeps while no outbox buffers.
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
+
+from ipcmules.errors import BusStopped
+from ipcmules.messages.outlet import wait_for_room
 
 if TYPE_CHECKING:
     from ipcmules.messages.outbox import Outbox
@@ -21,56 +26,55 @@ class Flusher:
     """Sends for the outboxes that were added, until they have nothing left."""
 
     def __init__(self) -> None:
-        self._outboxes: set[Outbox] = set()
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        # put() is one step for signal handlers, which may come here themselves in the middle of anything.
+        self._added: SimpleQueue[Outbox | None] = SimpleQueue()
+        self._lock = threading.RLock()
+        self._started: list[int] = []
         self._stopping = False
 
     def add(self, outbox: Outbox) -> bool:
         """Look after an outbox. False if no thread can be started (the interpreter shuts down)."""
+        if not self._started and not self._start():
+            return False
+        self._added.put(outbox)
+        return True
+
+    def _start(self) -> bool:
         with self._lock:
-            self._outboxes.add(outbox)
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name="ipcmules-flusher", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    self._outboxes.discard(outbox)
-                    return False
-                self._thread = thread
-        self._wake.set()
+            if self._started:
+                return True
+            try:
+                # Not threading.Thread: a handler that raises in the middle of its start() leaves a thread
+                # that dies at once. Like a daemon, this one is not waited for at the end.
+                self._started.extend(map(_thread.start_new_thread, (self._run,), ((),)))
+            except RuntimeError:
+                return False
         return True
 
     def stop(self) -> None:
         """End the thread."""
         self._stopping = True
-        self._wake.set()
+        self._added.put(None)
 
     def _run(self) -> None:
-        from ipcmules.messages.outbox import wait_for_room
-
+        outboxes: set[Outbox] = set()
         while not self._stopping:
-            self._wake.wait()
-            self._wake.clear()
-            while self._outboxes and not self._stopping:
-                self._round()
-                blocked = tuple(each for each in self._outboxes if each.blocked)
-                if blocked:
-                    wait_for_room(blocked, _ROUND * 20)
-                elif self._outboxes:
-                    time.sleep(_ROUND)
+            while not outboxes or not self._added.empty():
+                added = self._added.get()
+                if added is None:
+                    return
+                outboxes.add(added)
+            outboxes = {each for each in outboxes if _serve(each)}
+            blocked = tuple(each for each in outboxes if each.blocked)
+            if blocked:
+                wait_for_room(blocked, _ROUND * 20)
+            elif outboxes:
+                time.sleep(_ROUND)
 
-    def _round(self) -> None:
-        from ipcmules.errors import BusStopped
 
-        for each in tuple(self._outboxes):
-            with self._lock:
-                self._outboxes.discard(each)
-            try:
-                more = each.service()
-            except BusStopped:
-                more = False
-            if more:
-                with self._lock:
-                    self._outboxes.add(each)
+def _serve(outbox: Outbox) -> bool:
+    """One outbox's part of a round. False if there is nothing left to do for it."""
+    try:
+        return outbox.service()
+    except BusStopped:
+        return False

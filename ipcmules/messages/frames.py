@@ -44,7 +44,7 @@ class FrameError(IpcMulesError, ValueError):
 def fitting(messages: Sequence[bytes], capacity: int) -> int:
     """How many of the messages, from the first on, fit into one frame of capacity bytes (at least 1)."""
     ends = list(accumulate(map(len, messages[:MOST])))
-    # n messages of together ends[n - 1] bytes take EACH more for each; that grows with n, so it can be bisected.
+    # n messages of together ends[n - 1] bytes take EACH more for each: that grows with n and can be bisected.
     numbers = range(1, len(ends) + 1)
     count = bisect_right(numbers, capacity - OVERHEAD, key=lambda n: ends[n - 1] + EACH * n)
     return max(count, 1)

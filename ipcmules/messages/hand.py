@@ -41,7 +41,8 @@ class Hand:
         self.told_to_exit = False
         self._memory = slots.memory
         self._area = inflight.thread_area(thread)
-        self._reference: bytes | None = None
+        #: The large message in hand.
+        self.reference: bytes | None = None
 
     def holds(self) -> int:
         """Not 0 if something is in hand."""
@@ -58,11 +59,11 @@ class Hand:
         area, size = self._area, len(reference)
         self._memory[area : area + size] = reference
         self.cells[self.ref] = OWN | REFERENCE | source << 32 | size
-        self._reference = reference
+        self.reference = reference
 
     def empty(self) -> None:
         """Done with it. A large message is removed first: the cell that is still there then names nothing."""
-        reference, self._reference = self._reference, None
+        reference, self.reference = self.reference, None
         if reference is not None:
             large.discard(reference)
         self.cells[self.ref] = 0
@@ -83,7 +84,7 @@ class Loaded:
         first = sequence << SEQUENCE_SHIFT | number
         self._marks = iter(range(first - 1, first - number - 1, -1))
         #: One step of it is atomic in CPython: threads that share it never get one message twice.
-        self.pairs: Iterator[tuple[int, bytes]] = zip(self._marks, messages)
+        self.pairs: Iterator[tuple[int, bytes]] = zip(self._marks, messages, strict=False)
 
     def left(self) -> int:
         """How many messages were not handed out."""
@@ -99,7 +100,10 @@ class Hands:
         self.cells = slots.cells
         self._slots = slots
         self._widest = widest
-        self._hands: dict[int, Hand] = {}
+        #: By thread.
+        self.hands: dict[int, Hand] = {}
+        #: The number of each thread's cell, for the common path.
+        self.refs: dict[int, int] = {}
         self._lock = threading.Lock()
         self._areas: set[int] = set()
         self._used: dict[int, int] = {}  # sequence by area, of what is loaded or may be in a hand
@@ -131,30 +135,30 @@ class Hands:
 
     # Threads
 
-    def of_thread(self, refs: dict[int, int]) -> Hand:
-        """The calling thread's hand; refs learns its cell."""
-        hand = self._hands.get(threading.get_ident())
-        return hand if hand is not None else self._give(refs)
+    def of_thread(self) -> Hand:
+        """The calling thread's hand."""
+        hand = self.hands.get(threading.get_ident())
+        return hand if hand is not None else self._give()
 
-    def _give(self, refs: dict[int, int]) -> Hand:
+    def _give(self) -> Hand:
         me = threading.get_ident()
         with self._lock:
-            taken = {each.ref - REFS for each in self._hands.values()}
+            taken = {each.ref - REFS for each in self.hands.values()}
             free = next((thread for thread in range(THREADS) if thread not in taken), None)
-            hand = self._inherit(refs) if free is None else Hand(self._slots, free)
+            hand = self._inherit() if free is None else Hand(self._slots, free)
             if free is not None:
                 self._slots.reserve(inflight.thread_area(free), self._widest)
-            self._hands[me] = hand
-        refs[me] = hand.ref
+            self.hands[me] = hand
+        self.refs[me] = hand.ref
         return hand
 
-    def _inherit(self, refs: dict[int, int]) -> Hand:
+    def _inherit(self) -> Hand:
         """The hand of a thread that has ended; what it held is done, as a thread that ends is done."""
         alive = {thread.ident for thread in threading.enumerate()}
-        for ident in list(self._hands):
+        for ident in list(self.hands):
             if ident not in alive:
-                hand = self._hands.pop(ident)
-                refs.pop(ident, None)
+                hand = self.hands.pop(ident)
+                self.refs.pop(ident, None)
                 hand.empty()
                 hand.told_to_exit = False
                 return hand
@@ -166,7 +170,7 @@ class Hands:
     def empty(self, ident: int | None) -> None:
         """One thread's hand is done, or with None everyone's."""
         with self._lock:
-            for each, hand in self._hands.items():
+            for each, hand in self.hands.items():
                 if ident in (None, each):
                     hand.empty()
 
@@ -194,7 +198,7 @@ class Hands:
         for area in range(FRAMES):
             if area not in self._used:
                 return area
-        in_hand = {self.cells[each.ref] >> SEQUENCE_SHIFT for each in self._hands.values()}
+        in_hand = {self.cells[each.ref] >> SEQUENCE_SHIFT for each in self.hands.values()}
         for area, sequence in list(self._used.items()):
             if sequence not in in_hand and not self.cells[self._slots.header(area) + F_REMAINING]:
                 del self._used[area]
@@ -211,7 +215,7 @@ class Hands:
     def release(self, loaded: Loaded) -> None:
         """A frame is handed out to its end."""
         self.cells[self._slots.header(loaded.area) + F_REMAINING] = 0
-        in_hand = {self.cells[each.ref] >> SEQUENCE_SHIFT for each in self._hands.values()}
+        in_hand = {self.cells[each.ref] >> SEQUENCE_SHIFT for each in self.hands.values()}
         if loaded.sequence not in in_hand:
             self._used.pop(loaded.area, None)
 

@@ -55,7 +55,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Rest:
-    """A frame area with messages that were not handed out: bytes of the frame, how many are left, its priority."""
+    """A frame area with messages that were not handed out: the frame, how many are left, its priority."""
 
     area: int
     sequence: int
@@ -162,7 +162,7 @@ class Slots:
         return found
 
     def in_hand(self) -> list[tuple[bytes, bool, int]]:
-        """What the threads have in hand: bytes, whether they are a reference, and the number of the source."""
+        """What the threads have in hand: bytes, whether they are a reference, number of the source."""
         found = []
         for thread, ref in enumerate(self.cells[REFS : REFS + THREADS].tolist()):
             if ref & OWN:
@@ -237,7 +237,7 @@ def endpoint_of(where: Places, number: int, source: int) -> str:
 
 
 def rest(where: Places, number: int) -> list[tuple[bytes, int]]:
-    """What a mule that will have no successor was not handed out, in order, with priorities; it is forgotten."""
+    """What a mule without a successor was not handed out, in order, with priorities; it is forgotten."""
     slots = Slots(where, number)
     try:
         found = [(data, each.priority) for each in slots.rests() for data in each.messages()]

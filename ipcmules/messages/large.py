@@ -1,41 +1,27 @@
 """Messages that do not fit into a queue: each in a shared-memory segment, or a file, of its own.
 
-Knows posix_ipc and the file system. The frame carries a reference; whoever receives it copies the
-message out, and removes it when the message is done. Written with write(2), so that a full /dev/shm is
-an error (ENOSPC), where a store into mapped memory would be a SIGBUS. Docker gives /dev/shm 64 MB: what
-does not fit there goes to a file in the state directory.
+Knows the file system, and of the segments only what segments.py offers. The frame carries a reference;
+whoever receives it copies the message out, and removes it when the message is done. Written with write(2), so
+that a full /dev/shm is an error (ENOSPC), where a store into mapped memory would be a SIGBUS. Docker gives
+/dev/shm 64 MB: what does not fit there goes to a file in the state directory.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import stat
 
-import posix_ipc
-
-from ipcmules import processes
 from ipcmules.errors import AccessError, LimitError
+from ipcmules.messages import segments
 from ipcmules.places import Places, private_directory
 
 _SEGMENT, _FILE = b"s", b"f"
-_SHM = "/dev/shm"
-_numbers = itertools.count(1)
-_me = processes.ProcessId(0, 0)
 
 
 def _directory(where: Places) -> str:
     return os.path.join(where.state, "large")
-
-
-def _name() -> str:
-    """A name that no other message has: pid and start time of its sender, and a number."""
-    global _me
-    if _me.pid != os.getpid():
-        _me = processes.current()
-    return f"{_me.pid}.{_me.start}.{next(_numbers)}"
 
 
 def store(where: Places, data: bytes) -> bytes:
@@ -43,10 +29,9 @@ def store(where: Places, data: bytes) -> bytes:
 
     Raises LimitError if neither shared memory nor the state directory has room.
     """
-    name = _name()
+    name = segments.new_name()
     try:
-        segment = where.large_prefix + name
-        _write_segment(segment, data)
+        segment = segments.write(where.large_prefix, name, data)
         return _reference(_SEGMENT, len(data), segment)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EFBIG):
@@ -59,8 +44,8 @@ def store(where: Places, data: bytes) -> bytes:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise LimitError(
-            f"a message of {len(data)} bytes fits neither into shared memory ({_SHM}) nor into {where.state}: "
-            f"{error.strerror}; make room there (docker: --shm-size)"
+            f"a message of {len(data)} bytes fits neither into shared memory ({segments.DIRECTORY}) nor into "
+            f"{where.state}: {error.strerror}; make room there (docker: --shm-size)"
         ) from error
     return _reference(_FILE, len(data), path)
 
@@ -79,36 +64,15 @@ def size_of(reference: bytes) -> int:
     return _parse(reference)[1]
 
 
-def _write_segment(name: str, data: bytes) -> None:
-    segment = posix_ipc.SharedMemory(name, posix_ipc.O_CREX, mode=0o600)
-    try:
-        _write_all(segment.fd, data)
-    except BaseException:
-        posix_ipc.unlink_shared_memory(name)
-        raise
-    finally:
-        segment.close_fd()
-
-
 def _write_file(path: str, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        _write_all(descriptor, data)
+        segments.write_all(descriptor, data)
     except BaseException:
         os.unlink(path)
         raise
     finally:
         os.close(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    # A write is short where the memory ends, and at 2 GiB (write(2)).
-    done = os.write(descriptor, data)
-    if done == len(data):
-        return
-    view = memoryview(data)
-    while done < len(view):
-        done += os.write(descriptor, view[done:])
 
 
 def peek(reference: bytes) -> bytes:
@@ -138,20 +102,17 @@ def peek(reference: bytes) -> bytes:
 def _open(kind: bytes, name: str) -> int:
     if kind == _FILE:
         return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        return int(posix_ipc.SharedMemory(name, 0, read_only=True).fd)
-    except posix_ipc.ExistentialError as error:
-        raise FileNotFoundError(errno.ENOENT, "the large message is gone", name) from error
+    return segments.open_to_read(name)
 
 
 def discard(reference: bytes) -> None:
     """Remove the message that a reference names; one that is gone already is no error."""
-    kind, _, name = _parse(reference)
-    with contextlib.suppress(FileNotFoundError, posix_ipc.ExistentialError):
-        if kind == _FILE:
-            os.unlink(name)
-        else:
-            posix_ipc.unlink_shared_memory(name)
+    kind, size, name = _parse(reference)
+    if kind == _SEGMENT:
+        segments.free(name, size)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name)
 
 
 def load(reference: bytes) -> bytes:
@@ -162,15 +123,8 @@ def load(reference: bytes) -> bytes:
 
 
 def sweep(where: Places) -> int:
-    """Remove every large message of this bus; returns how many there were. Only when no queue can name one."""
-    prefix = where.large_prefix.lstrip("/")
-    count = 0
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(_SHM):
-            if name.startswith(prefix):
-                with contextlib.suppress(posix_ipc.ExistentialError):
-                    posix_ipc.unlink_shared_memory("/" + name)
-                    count += 1
+    """Remove every large message of this bus, when no queue can name one; returns how many there were."""
+    count = segments.sweep(where.large_prefix)
     with contextlib.suppress(FileNotFoundError):
         directory = _directory(where)
         for name in os.listdir(directory):
@@ -179,3 +133,8 @@ def sweep(where: Places) -> int:
                 count += 1
         os.rmdir(directory)
     return count
+
+
+def release() -> None:
+    """At the end of this process: remove what it had to store large messages in again."""
+    segments.release()

@@ -1,7 +1,8 @@
 """This process's sending side: an outbox a target, the thread that flushes them, and the end of a bus.
 
-Knows the description and the table. What a process has buffered leaves with its next send, by the flusher
-thread within about a millisecond, at flush(), or when the process ends (not when it is killed, or ends by os._exit).
+Knows the description and the table. What a process has buffered for private targets leaves with its next
+send, by the flusher thread within a millisecond or two, at flush(), or when the process ends (not when it is
+killed, or ends by os._exit). For shared targets nothing is buffered.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import posix_ipc
 from ipcmules import log
 from ipcmules.description import Description, QueueSpec
 from ipcmules.errors import BusStopped, UnknownTarget
-from ipcmules.messages import kept, queues
+from ipcmules.messages import kept, large, queues
+from ipcmules.messages.direct import DirectOutbox
 from ipcmules.messages.flusher import Flusher
 from ipcmules.messages.outbox import Outbox
+from ipcmules.messages.outlet import Outlet
 from ipcmules.places import Places
 from ipcmules.table import (
     ABSENT,
@@ -46,7 +49,7 @@ class Post:
         self._description = description
         self._cells = table.cells
         self._generation = description.generation
-        self._outboxes: dict[str, Outbox] = {}
+        self._outboxes: dict[str, Outbox | DirectOutbox] = {}
         self._lock = threading.RLock()
         self._flusher = Flusher()
         #: True once the bus was found to be over: nothing is accepted any more.
@@ -70,8 +73,8 @@ class Post:
             numbers = next(each.mules for each in config.farms if f"farm.{each.name}" == endpoint)
         return [table.mule(number) for number in numbers]
 
-    def outbox(self, endpoint: str) -> Outbox:
-        """The outbox of an endpoint: 'pool', 'mule3', 'farm.mail'. Raises UnknownTarget if the bus has none."""
+    def outbox(self, endpoint: str) -> Outbox | DirectOutbox:
+        """The outbox of an endpoint: 'pool', 'mule3', 'farm.mail'. Raises UnknownTarget if there is none."""
         found = self._outboxes.get(endpoint)
         if found is not None:
             return found
@@ -80,12 +83,17 @@ class Post:
             if spec is None:
                 known = ", ".join(each.endpoint for each in self._description.queues) or "no queues at all"
                 raise UnknownTarget(f"bus {self.where.bus!r} has no queue {endpoint!r}; it has {known}")
-            return self._outboxes.setdefault(endpoint, Outbox(self, spec))
+            made = DirectOutbox(self, spec) if spec.shared else Outbox(self, spec)
+            return self._outboxes.setdefault(endpoint, made)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything sent is in the kernel. timeout in seconds; False if it was over first."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        return all([each.flush(deadline) for each in list(self._outboxes.values())])
+        everything = True
+        for each in list(self._outboxes.values()):
+            # Each one, whatever came of those before it: they share the deadline, not their luck.
+            everything = each.flush(deadline) and everything
+        return everything
 
     def after_fork(self) -> None:
         """In a forked child: what is pending is the parent's; descriptors, locks and thread are made anew."""
@@ -101,6 +109,7 @@ class Post:
         for each in self._outboxes.values():
             each.close()
         _posts.discard(self)
+        large.release()
 
     # For the outboxes
 
@@ -152,8 +161,8 @@ class Post:
         for data in messages:
             kept.keep(self.where, data, endpoint, reason)
 
-    def end(self, outbox: Outbox) -> None:
-        """The bus stopped before a message of ours went into its queue: whoever finds messages there saves them.
+    def end(self, outbox: Outlet) -> None:
+        """The bus stopped before a message of ours went into its queue: who finds messages there saves them.
 
         Raises BusStopped for a bus without a name, which keeps nothing.
         """
@@ -187,13 +196,14 @@ class Post:
             if outbox.pending:
                 self._give_up(outbox)
 
-    def _give_up(self, outbox: Outbox) -> None:
+    def _give_up(self, outbox: Outbox | DirectOutbox) -> None:
         messages = [data for data, _ in outbox.take_pending()]
-        what = f"{len(messages)} messages to {outbox.endpoint} ({sum(map(len, messages))} bytes) did not get into its queue"
+        size = sum(map(len, messages))
+        what = f"{len(messages)} messages to {outbox.endpoint} ({size} bytes) did not get into its queue"
         if not self._description.config.named:
             log.event(
                 "error",
-                f"{what} before this process ended, and bus {self.where.bus!r} has no name to keep them under",
+                f"{what} before this process ended, and bus {self.where.bus!r} has no name to keep them by",
             )
             return
         for data in messages:
@@ -229,3 +239,4 @@ def finish_all() -> None:
     for post in list(_posts):
         post.exiting = True
         post.finish()
+    large.release()

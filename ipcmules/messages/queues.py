@@ -1,23 +1,27 @@
 """A bus's message queues: made, opened, removed.
 
-Knows posix_ipc and the arithmetic of sizing. What the user's other buses and programs hold of the limit
-cannot be asked of the kernel, only tried: so queues are made at the planned size, and smaller when the
-kernel refuses.
+Knows posix_ipc, the arithmetic of sizing, and where messages are kept that must not go with a queue. What
+the user's other buses and programs hold of the limit cannot be asked of the kernel, only tried: so queues are
+made at the planned size, and smaller when the kernel refuses.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import posix_ipc
 
+from ipcmules import log
 from ipcmules.config import BusConfig
 from ipcmules.description import QueueSpec
 from ipcmules.errors import AccessError, LimitError
-from ipcmules.messages import sizing
+from ipcmules.messages import frames, kept, large, sizing
 from ipcmules.messages.sizing import MINIMAL, Limits, Plan
 from ipcmules.places import Places
 
+#: Why a message of an old queue is kept.
+_LEFT = "its queue was left by a bus whose description is gone"
 #: A refused plan is tried again in this part of its bytes.
 _SHRINK = 0.7
 
@@ -40,8 +44,8 @@ def check_fits(config: BusConfig) -> None:
         raise _too_many(count, limit)
     if limit.size < sizing.NARROWEST:
         raise LimitError(
-            f"message queues need messages of {sizing.NARROWEST} bytes, fs.mqueue.msgsize_max is {limit.size}: "
-            "sysctl -w fs.mqueue.msgsize_max=8192"
+            f"message queues need messages of {sizing.NARROWEST} bytes, fs.mqueue.msgsize_max is "
+            f"{limit.size}: sysctl -w fs.mqueue.msgsize_max=8192"
         )
     need = MINIMAL.total(len(config.mules), count - len(config.mules))
     if need > limit.bytes:
@@ -51,8 +55,11 @@ def check_fits(config: BusConfig) -> None:
 def create_all(where: Places, config: BusConfig) -> tuple[QueueSpec, ...]:
     """Make every queue of the bus, as large as limits and the bus's share of them allow.
 
-    Raises LimitError if the kernel refuses even the smallest (nothing is left then), AccessError if a name is
-    taken by another user, posix_ipc.ExistentialError if one of ours exists.
+    Call it with the bus's lock held: a queue of ours that exists already is then a dead bus's, whose
+    description is gone. What lies in it is kept (a bus without a name drops it, with a line in the log)
+    before it is replaced. Raises LimitError if the kernel refuses even the smallest (nothing is left then),
+    AccessError if a name is taken by another user, OSError if what lies in an old queue cannot be kept (it
+    stays then).
     """
     names = endpoints(config)
     if not names:
@@ -65,7 +72,7 @@ def create_all(where: Places, config: BusConfig) -> tuple[QueueSpec, ...]:
     while True:
         plan = sizing.plan(private, shared, budget, limit) or MINIMAL
         specs = _specs(where, names, plan)
-        refusal = _try(specs)
+        refusal = _try(where, specs, config.named)
         if refusal is None:
             return specs
         if _is_count_refusal(refusal):
@@ -83,17 +90,21 @@ def _specs(where: Places, names: tuple[str, ...], plan: Plan) -> tuple[QueueSpec
     )
 
 
-def _try(specs: tuple[QueueSpec, ...]) -> OSError | None:
+def _try(where: Places, specs: tuple[QueueSpec, ...], named: bool) -> OSError | None:
     """Make them all, or none: the kernel's refusal is returned, what was made before it removed."""
     made: list[QueueSpec] = []
     try:
         for spec in specs:
-            _create(spec)
+            try:
+                _create(spec)
+            except posix_ipc.ExistentialError:
+                _salvage(where, spec, named)
+                _create(spec)
             made.append(spec)
     except BaseException as error:
         remove_all(tuple(made))
-        # posix_ipc turns EMFILE (over RLIMIT_MSGQUEUE) and ENOSPC (over queues_max) into OSErrors without an errno.
-        if isinstance(error, OSError) and not isinstance(error, AccessError):
+        # EMFILE (over RLIMIT_MSGQUEUE) and ENOSPC (over queues_max) come as OSErrors without an errno.
+        if isinstance(error, OSError) and error.errno is None and not isinstance(error, AccessError):
             return error
         raise
     return None
@@ -114,6 +125,42 @@ def _create(spec: QueueSpec) -> None:
         os.fchmod(queue.mqd, 0o600)  # the mode given goes through the umask
     finally:
         queue.close()
+
+
+def _salvage(where: Places, spec: QueueSpec, named: bool) -> None:
+    """Keep what lies in an old queue, and remove it."""
+    queue = open_queue(spec)
+    count = 0
+    try:
+        while True:
+            try:
+                frame, _ = queue.receive()
+            except posix_ipc.BusyError:
+                break
+            for data in _contents(frame):
+                count += 1
+                if named:
+                    kept.store(where, data, spec.endpoint, _LEFT)
+    finally:
+        queue.close()
+    remove_all((spec,))
+    what = f"kept in {where.kept}" if named else "dropped: the bus has no name to keep them by"
+    log.event("warning", f"queue {spec.name} was left by an earlier bus; messages in it: {count}, {what}")
+
+
+def _contents(frame: bytes) -> Iterator[bytes]:
+    """The messages of a frame. A large one is removed when the next is asked for: it is kept then."""
+    try:
+        parts = frames.unpack(frame)
+        if not frames.is_large(frame):
+            yield from parts
+            return
+        data = large.peek(parts[0])
+    except (frames.FrameError, AccessError, FileNotFoundError, ValueError):
+        yield frame  # the reference at least says what is gone
+        return
+    yield data
+    large.discard(parts[0])
 
 
 def remove_all(specs: tuple[QueueSpec, ...]) -> None:
@@ -141,24 +188,25 @@ def open_queue(spec: QueueSpec) -> posix_ipc.MessageQueue:
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
         queue.close()
         raise AccessError(
-            f"queue {spec.name} belongs to uid {found.st_uid}, mode {found.st_mode & 0o777:04o}, this process is uid "
-            f"{os.geteuid()}: stop that bus, remove the queue and start again"
+            f"queue {spec.name} belongs to uid {found.st_uid}, mode {found.st_mode & 0o777:04o}, this "
+            f"process is uid {os.geteuid()}: stop that bus, remove the queue and start again"
         )
     queue.block = False
     return queue
 
 
 def _too_many(count: int, limit: Limits) -> LimitError:
+    wanted = 2 * max(limit.queues, count)
     return LimitError(
         f"this bus needs {count} message queues; fs.mqueue.queues_max allows {limit.queues} on this system, "
-        f"other buses' included: stop another bus, or sysctl -w fs.mqueue.queues_max={max(2 * limit.queues, 2 * count)}"
+        f"other buses' included: stop another bus, or sysctl -w fs.mqueue.queues_max={wanted}"
     )
 
 
 def _too_small(count: int, need: int, limit: Limits) -> LimitError:
     wanted = max(need * 4, 2 * min(limit.bytes, 1 << 40))
     return LimitError(
-        f"the {count} message queues of this bus need at least {need} bytes; RLIMIT_MSGQUEUE allows this user "
-        f"{limit.bytes} over all of its queues (other buses' included): stop another bus, or ulimit -q {wanted} "
-        f"(systemd: LimitMSGQUEUE={wanted}; docker: --ulimit msgqueue={wanted})"
+        f"the {count} message queues of this bus need at least {need} bytes; RLIMIT_MSGQUEUE allows this "
+        f"user {limit.bytes} over all of its queues (other buses' included): stop another bus, or ulimit -q "
+        f"{wanted} (systemd: LimitMSGQUEUE={wanted}; docker: --ulimit msgqueue={wanted})"
     )

@@ -87,7 +87,7 @@ def _read(name: str, default: int) -> int:
 
 
 def plan(private: int, shared: int, budget: int, limit: Limits) -> Plan | None:
-    """The best shapes for so many private and shared queues in budget bytes; None if not even small ones fit."""
+    """The best shapes for so many private and shared queues in budget bytes; None if not even small fit."""
     if MINIMAL.total(private, shared) > budget or limit.size < NARROWEST:
         return None
     shared_shape = _shared_shape(budget // _SHARED_PART // max(shared, 1), limit)
@@ -117,8 +117,8 @@ def _private_shape(budget: int, limit: Limits) -> Shape | None:
 
 def _shared_shape(budget: int, limit: Limits) -> Shape:
     """The shape of a shared queue in about budget bytes; at least ten (or the deepest) small ones."""
-    for depth in (_SHARED_DEPTH, 32, 16, 10):
-        depth = min(depth, limit.depth)
+    for wanted in (_SHARED_DEPTH, 32, 16, 10):
+        depth = min(wanted, limit.depth)
         for size in (_SHARED_WIDE, 2048, 1024):
             shape = Shape(depth, min(size, limit.size))
             if shape.charge <= budget:

@@ -3,8 +3,8 @@
 Knows epoll and descriptors, not what is behind them. The rules (epoll(7), epoll_ctl(2), measured):
 
 - Descriptors that other processes wait for too are added with EPOLLEXCLUSIVE, so that one message does not
-  wake every idle mule. Such a descriptor is reported only if its wake-up ran here, or when it is added: after a
-  wake-up was lost with a killed process, rearm() adds them again.
+  wake every idle mule. Such a descriptor is reported only if its wake-up ran here, or when it is added: after
+  a wake-up was lost with a killed process, rearm() adds them again.
 - One event at a time, and the caller takes from the source it names: else a pool message that woke this mule
   would wait for the handler of a direct one, beside idle mules.
 - The kernel's ready list goes round: no source starves the others.
@@ -14,15 +14,36 @@ from __future__ import annotations
 
 import select
 from collections.abc import Iterable
+from typing import NamedTuple
 
 _EXCLUSIVE = select.EPOLLIN | select.EPOLLEXCLUSIVE
+
+#: Which shared queues a receive reads, beside the name of one farm.
+NO_QUEUES, POOL, FARMS, POOL_AND_FARMS = "-", "pool", "farms", "pool and farms"
+
+
+class Want(NamedTuple):
+    """What a receive waits for: signals, its mule's own queue, and which shared ones ('farm.NAME': one)."""
+
+    signals: bool
+    own: bool
+    shared: str
+
+
+#: What a receive of messages waits for, by its flags signals and farms.
+WANTS = {
+    (signals, farms): Want(signals, True, POOL_AND_FARMS if farms else POOL)
+    for signals in (True, False)
+    for farms in (True, False)
+}
+SIGNALS = Want(True, False, NO_QUEUES)
 
 
 class Sources:
     """A set of descriptors to wait for.
 
-    shared: those that other processes wait for; own: the others. signals and queues: those of them to glance at
-    between two buffered messages.
+    shared: those that other processes wait for; own: the others. signals and queues: those of them to
+    glance at between two buffered messages.
     """
 
     def __init__(
@@ -41,11 +62,12 @@ class Sources:
         self._glance = (*self.signals, *queues)
 
     def ready(self) -> list[int]:
-        """Which of the descriptors to glance at are ready now."""
-        poller = select.poll()  # one a call: two threads must not use one at once
-        for descriptor in self._glance:
-            poller.register(descriptor, select.POLLIN)
-        return [descriptor for descriptor, _ in poller.poll(0)]
+        """Which signal sources and shared queues are ready now; the signals first."""
+        return _ready(self._glance)
+
+    def ready_signals(self) -> list[int]:
+        """Which signal sources are ready now."""
+        return _ready(self.signals)
 
     def rearm(self) -> None:
         """Add the shared descriptors again, so that they are reported if they are ready."""
@@ -60,3 +82,10 @@ class Sources:
     def close(self) -> None:
         """Close the epoll."""
         self._epoll.close()
+
+
+def _ready(descriptors: tuple[int, ...]) -> list[int]:
+    poller = select.poll()  # one a call: two threads must not use one at once
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poller.poll(0)]

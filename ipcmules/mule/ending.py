@@ -40,19 +40,23 @@ def _run(body: Callable[[], None], tell: Callable[[BaseException], None]) -> tup
     try:
         body()
     except SystemExit as end:
-        return _exit_code(end), True
+        return _exit_code(end, tell), True
     except BaseException as error:
         tell(error)
         return 1, False
     return 0, True
 
 
-def _exit_code(end: SystemExit) -> int:
+def _exit_code(end: SystemExit, tell: Callable[[BaseException], None]) -> int:
     if end.code is None:
         return 0
     if isinstance(end.code, int):
         return end.code
-    print(end.code, file=sys.stderr)
+    member = membership.peek()
+    if member is not None and member.table.cells[table.H_STATE] == table.STARTING:
+        tell(end)  # the start fails of it, so its error says this
+    else:
+        print(end.code, file=sys.stderr)
     return 1
 
 
@@ -64,10 +68,13 @@ def _mark_ending() -> None:
 
 def _finish(clean: bool) -> None:
     member = membership.peek()
-    if clean and member is not None and member.inbox is not None:
-        member.inbox.done(everything=True)
+    inbox = member.inbox if clean and member is not None else None
+    if inbox is not None:
+        inbox.done()
     # What Py_FinalizeEx does: wait for the threads that are not daemons, then the exit functions.
     threading._shutdown()  # type: ignore[attr-defined] # the interpreter's own hook, without a public name
+    if inbox is not None:
+        inbox.done(everything=True)  # what the threads held when they ended
     atexit._run_exitfuncs()
     if member is not None:
         member.close(flush_seconds=max(member.description.config.mercy, 0.0))

@@ -55,13 +55,13 @@ class Services:
 
     get_message() waits for a message to this mule (its own queue, the pool, its farms) and
     get_farm_message(name) for one of a farm; both handle signals meanwhile, may return None to be called
-    again, and raise SystemExit when the mule is to end. serve_signals() handles the signals that are
-    there without waiting, and raises SystemExit likewise. run is dispatch.run.
+    again, and raise SystemExit when the mule is to end. serve(seconds) handles the signals and messages that
+    are there or come within so many seconds, and raises SystemExit likewise. run is dispatch.run.
     """
 
     get_message: Callable[[], bytes | None]
     get_farm_message: Callable[[str], bytes | None]
-    serve_signals: Callable[[], object]
+    serve: Callable[[float], object]
     run: Run
 
 
@@ -231,12 +231,11 @@ def _rounds(body: Body, services: Services) -> None:
     while True:
         began = time.monotonic()
         services.run(one_round, "a @muleloop function")
-        services.serve_signals()
         if not raised or time.monotonic() - began > _AT_ONCE:
             pause = 0.0
-            continue
-        pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
-        time.sleep(pause)
+        else:
+            pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+        services.serve(pause)
 
 
 def _run(function: Function, what: str, *arguments: Any) -> None:

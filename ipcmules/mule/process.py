@@ -98,7 +98,8 @@ def _live_as_mule(member: Membership, order: Order) -> None:
     programmed = program.kind != "none"
     record = Record(member)
     record.open()
-    inbox = member.inbox = _open_inbox(member, order.number)
+    inbox = _open_inbox(member, order.number)
+    membership.receive_with(member, inbox)
     signal.signal(signal.SIGTERM, Stopper(inbox, record, order.master))
     if member.table.cells[table.H_STATE] in (table.STOPPING, table.STOPPED):
         return  # forked while the stop began, which may not have seen this process

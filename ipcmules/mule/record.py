@@ -5,11 +5,11 @@ Knows the table's cells and the notify FIFO.
 
 from __future__ import annotations
 
-import os
 import time
 
 from ipcmules import processes, table
 from ipcmules.membership import Membership
+from ipcmules.notify import tell_master
 
 
 class Record:
@@ -34,7 +34,7 @@ class Record:
         """Say that everything is loaded and the program or the wait loop begins."""
         self._cells[self._first + table.R_ENTERED] = time.monotonic_ns()
         self._cells[self._first + table.R_STATE] = table.ENTERED
-        wake_master(self._member.where.notify)
+        tell_master(self._member.where.notify)
 
     def serving(self) -> None:
         """Say that this process is in its wait loop, with something to do until the loop says otherwise."""
@@ -44,17 +44,3 @@ class Record:
     def state(self) -> int:
         """R_STATE."""
         return int(self._cells[self._first + table.R_STATE])
-
-
-def wake_master(path: str) -> None:
-    """Make the master look at the table, if there is a master."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        os.write(descriptor, b"m")
-    except OSError:
-        pass  # full: the master has not looked yet, and will
-    finally:
-        os.close(descriptor)

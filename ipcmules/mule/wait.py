@@ -5,6 +5,8 @@ Knows the inbox, the hooks and dispatch.
 
 from __future__ import annotations
 
+import time
+
 from ipcmules.membership import Membership
 from ipcmules.messages.inbox import Inbox
 from ipcmules.mule import dispatch, hooks
@@ -27,8 +29,8 @@ def serve(member: Membership, record: Record) -> None:
     farms = member.farms()
     services = hooks.Services(
         get_message=lambda: inbox.get(None, True, True, dispatch.run_signal),
-        get_farm_message=lambda name: inbox.get_farm(None, name),
-        serve_signals=lambda: _serve_signals(inbox),
+        get_farm_message=lambda name: inbox.get_farm(None, True, dispatch.run_signal, name),
+        serve=lambda seconds: _serve_between(member, inbox, seconds),
         run=dispatch.run,
     )
     hooks.run_bodies(member.number, farms.__contains__, services)
@@ -36,10 +38,15 @@ def serve(member: Membership, record: Record) -> None:
     _Loop(member, inbox).run()
 
 
-def _serve_signals(inbox: Inbox) -> None:
-    """Handle the signals that are there, without waiting."""
-    while (shared := inbox.wait_signal(0)) is not None:
-        dispatch.run_signal(shared)
+def _serve_between(member: Membership, inbox: Inbox, seconds: float) -> None:
+    """Handle the signals and messages that are there, and for so long those that come."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        message = inbox.get(left, True, True, dispatch.run_signal)
+        if message is None:
+            return
+        dispatch.run_message(member, message)
 
 
 class _Loop:

@@ -13,7 +13,7 @@ from types import FrameType
 from ipcmules import table, workers
 from ipcmules.membership import Membership
 from ipcmules.mule import dispatch
-from ipcmules.mule.record import wake_master
+from ipcmules.notify import tell_master
 from ipcmules.serving import BusGone, Waiter
 
 
@@ -35,7 +35,7 @@ def serve(member: Membership) -> None:
     signal.signal(signal.SIGTERM, stop)
     cells, record = member.table.cells, member.table.worker(member.number)
     cells[record + table.R_ENTERED] = time.monotonic_ns()
-    wake_master(member.where.notify)
+    tell_master(member.where.notify)
     try:
         while not stopping:
             taken = waiter.take(None)
