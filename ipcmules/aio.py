@@ -18,6 +18,7 @@ from ipcmules.errors import BusStopped, NotAMule, SignalError
 from ipcmules.membership import Membership
 from ipcmules.messages.inbox import Inbox
 from ipcmules.mule import dispatch
+from ipcmules.table import R_LISTENING
 from ipcmules.serving import BusGone
 
 
@@ -60,7 +61,12 @@ async def signal_wait(signum: int | None = None, timeout: float | None = None) -
     member = membership.current()
     deadline = None if timeout is None else time.monotonic() + timeout
     if member.inbox is not None:
-        return await _wait(member.inbox.wait_signal, member.inbox.fileno(), signum, deadline)
+        cell = member.table.mule(member.number) + R_LISTENING
+        member.table.cells[cell] = 1
+        try:
+            return await _wait(member.inbox.wait_signal, member.inbox.fileno(), signum, deadline)
+        finally:
+            member.table.cells[cell] = 0
     if member.role == "child":
         raise SignalError("a process forked by a mule or worker receives no signals: wait in the mule itself")
     with presence.server(member) as waiter:

@@ -45,8 +45,10 @@ def mule_msg(message: Message, mule: int | str | bytes = 0, timeout: float | Non
     if timeout is not None:
         timeout = _seconds(timeout)
     try:
-        send = _senders[mule]
-    except (KeyError, TypeError):  # TypeError: not hashable, so it names nothing either
+        send = _senders.get(mule)
+    except TypeError:  # not hashable, so it names nothing
+        send = None
+    if send is None:
         send = _sender(mule)
     try:
         return send(message, timeout, priority)
@@ -262,8 +264,10 @@ def registered() -> None:
 def signal(signum: int) -> None:
     """Raise a signal: its target's process calls its handler. Never blocks and is never lost."""
     try:
-        raise_it = _raisers[signum]
-    except (KeyError, TypeError):
+        raise_it = _raisers.get(signum)
+    except TypeError:
+        raise_it = None
+    if raise_it is None:
         raise_it = _raiser(signum)
     try:
         raise_it()

@@ -35,16 +35,29 @@ class Calls:
     Lock = api.Lock
 
 
+#: How many attachments of this process have not been detached.
+_attachments = 0
+
+
 class Attachment(Calls):
     """A running bus this process has joined; a context manager that leaves it at the end."""
 
     def __init__(self, member: Membership) -> None:
+        global _attachments
         self.name = member.where.bus
+        self._attached = True
+        _attachments += 1
 
     def detach(self) -> None:
-        """Stop serving signals, flush what is buffered, and leave the bus."""
-        presence.stop()
-        membership.leave()
+        """Leave the bus, having flushed what is buffered; with the last of several attachments."""
+        global _attachments
+        if not self._attached:
+            return
+        self._attached = False
+        _attachments -= 1
+        if not _attachments:
+            presence.stop()
+            membership.leave(for_good=True)
 
     def __enter__(self) -> Attachment:
         return self

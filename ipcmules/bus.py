@@ -176,7 +176,8 @@ class Bus(Calls):
         presence.stop()
         member = membership.peek()
         if member is not None and member.where.bus == self.name:
-            membership.leave()
+            # While the mules still work: a slow one takes what is buffered here as fast as it can.
+            membership.leave(self._config.mercy, for_good=True)
         process, self._process = self._process, None
         if process is not None:
             process.terminate()

@@ -88,6 +88,12 @@ class Locks:
         """True if some thread of some process holds the lock now. Raises as lock()."""
         return semaphores.is_taken(self._semaphore(number))
 
+    def release_all(self) -> None:
+        """Free what this process's threads hold: it leaves the bus, and could not free it later."""
+        for number in list(self._holders):
+            semaphores.give(self._semaphore(number))
+        self._forget()
+
     def after_fork(self) -> None:
         """In a forked child: what the parent's threads hold is not this process's."""
         self._forget()
@@ -99,7 +105,7 @@ class Locks:
 
     def _open(self, number: int) -> sysv_ipc.Semaphore:
         if isinstance(number, bool) or not isinstance(number, int):
-            raise TypeError(f"a lock is a number, 0 to {len(self._keys) - 1} on this bus, not {number!r}")
+            raise TypeError(f"a lock is a number from 0 to {len(self._keys) - 1}, not {number!r}")
         if not 0 <= number < len(self._keys):
             there = "lock 0 alone" if len(self._keys) == 1 else f"locks 0 to {len(self._keys) - 1}"
             raise UnknownTarget(

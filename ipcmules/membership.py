@@ -103,11 +103,17 @@ class Membership:
         )
 
     def close(self, flush_seconds: float = 5.0) -> None:
-        """Flush what is buffered and close the sending side."""
+        """Flush what is buffered, close what is open, and free the locks that are still held."""
         if self._post is not None:
             self._post.flush(flush_seconds)
             self._post.close()
             self._post = None
+        if self._raiser is not None:
+            self._raiser.close()
+            self._raiser = None
+        if self._locks is not None:
+            self._locks.release_all()
+            self._locks = None
 
     def reset_after_fork(self) -> None:
         """In a forked child: nothing that was the parent's is this process's."""
@@ -133,7 +139,6 @@ raisers: dict[int, Callable[[], None]] = {}
 registry.on_change = raisers.clear
 
 
-
 def _nothing_loaded() -> bytes | None:
     return None
 
@@ -145,6 +150,8 @@ next_message: Callable[[], bytes | None] = _nothing_loaded
 on_join: list[Callable[[Membership], None]] = []
 
 _current: Membership | None = None
+#: The bus this process joined last and did not leave on purpose: when it is back, this process is on it again.
+_home: Places | None = None
 
 #: Held while this process joins, and while a part of its membership is imported and made, by one thread at a
 #: time. A fork waits for it: a module that another thread is importing stays locked in the child for ever.
@@ -160,8 +167,9 @@ def find() -> Membership | None:
     """The membership of this process, joining the bus it belongs to; None if there is none."""
     if _current is not None:
         return _current
-    where = _search()
-    return join(where, _ATTACHED) if where is not None else None
+    name = os.environ.get(BUS_VARIABLE)
+    where = _home or (places(name) if name else _ancestral_bus())
+    return join(where, _ATTACHED) if where is not None and liveness.is_alive(where) else None
 
 
 def current() -> Membership:
@@ -172,24 +180,13 @@ def current() -> Membership:
     if _current is not None:
         return _current
     name = os.environ.get(BUS_VARIABLE)
-    if name:
-        return join(places(name), _ATTACHED)
-    where = _search()
+    where = _home or (places(name) if name else _ancestral_bus())
     if where is None:
         raise NotAttached(
             f"this process is on no bus: {BUS_VARIABLE} is not set and no parent process embeds one; start it "
             "with `ipcmules run -- COMMAND`, call ipcmules.attach(NAME), or use ipcmules.Bus"
         )
     return join(where, _ATTACHED)
-
-
-def _search() -> Places | None:
-    """The bus named by the environment if it is alive, else the one an ancestor of this process embeds."""
-    name = os.environ.get(BUS_VARIABLE)
-    if name:
-        where = places(name)
-        return where if liveness.is_alive(where) else None
-    return _ancestral_bus()
 
 
 def _ancestral_bus() -> Places | None:
@@ -218,7 +215,7 @@ def join(where: Places, role: str, number: int = 0) -> Membership:
 
 
 def _join(where: Places, role: str, number: int) -> Membership:
-    global _current
+    global _current, _home
     if _current is not None:
         if _current.where != where:
             raise BusRunning(
@@ -239,6 +236,7 @@ def _join(where: Places, role: str, number: int) -> Membership:
     except posix_ipc.ExistentialError as error:
         raise NotAttached(f"bus {where.bus!r} is stopping: its table is gone; try again") from error
     _current = Membership(where, found, shared, role, number)
+    _home = where
     registry.publish(where, shared)
     for hook in on_join:
         hook(_current)
@@ -261,15 +259,20 @@ def receive_with(member: Membership, inbox: Inbox) -> None:
     next_message = inbox.next
 
 
-def leave() -> None:
-    """Leave the bus: what is buffered is flushed; the next call joins again."""
-    global _current, next_message
+def leave(flush_seconds: float = 5.0, for_good: bool = False) -> None:
+    """Leave the bus: what is buffered is flushed within so many seconds.
+
+    The next call joins the bus of that name again, unless it is left for good.
+    """
+    global _current, _home, next_message
     member, _current = _current, None
+    if for_good:
+        _home = None
     next_message = _nothing_loaded
     senders.clear()
     raisers.clear()
     if member is not None:
-        member.close()
+        member.close(flush_seconds)
 
 
 def _after_fork() -> None:

@@ -41,7 +41,9 @@ def test_attach_send_and_leave(bus_env: object, bus_name: str, tmp_path: Path) -
             assert bus.masterpid() == launcher.pid
             assert (bus.mule_id(), bus.worker_id(), bus.in_farm()) == (0, 0, None)
             assert bus.mule_msg("direct", 1) and bus.farm_msg("f", "to the farm")
-            assert ipcmules.attach(bus_name).name == bus_name  # again is no error
+            with ipcmules.attach(bus_name) as again:  # again is no error, and its end not the first one's
+                assert again.name == bus_name
+            assert bus.masterpid() == launcher.pid
             with bus.Lock(0):
                 assert bus.is_locked(0)
         assert ipcmules.masterpid() == 0
@@ -199,3 +201,18 @@ def test_signal_wait_ends_with_its_bus(bus_env: object, bus_name: str, tmp_path:
     rest = waiter.communicate(timeout=20)[0].splitlines()
     assert rest[-1] == f"bus {bus_name!r} ended while this process waited for a signal"
     assert waiter.returncode == 0
+
+
+def test_it_is_on_the_bus_again_when_that_is_back(bus_env: object, bus_name: str, tmp_path: Path) -> None:
+    echo = scripts.write(tmp_path, "echo.py", ECHO)
+    with Launcher("--bus", bus_name, f"--mule={echo}"):
+        attached = ipcmules.attach(bus_name)
+    with pytest.raises((BusStopped, NotAttached), match=bus_name):
+        attached.signal(7)
+    with pytest.raises(NotAttached, match=f"bus '{bus_name}' is not running"):
+        attached.lock(0)
+    with Launcher("--bus", bus_name, f"--mule={echo}") as launcher:
+        assert attached.masterpid() == launcher.pid
+        assert attached.mule_msg("back")
+        launcher.wait_output("mule 1: back\n")
+        attached.detach()

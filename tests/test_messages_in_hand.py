@@ -127,3 +127,21 @@ def test_the_fast_receive_keeps_what_the_slow_one_promises(bus_env: object, bus_
         with pytest.raises(SystemExit):
             inbox.get(1, True, True, no_signal)
         queue.close()
+
+
+def test_a_mule_that_ended_by_itself_leaves_the_rest_of_its_frame(bus_env: object, bus_name: str) -> None:
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        post, inbox = bus.post(), bus.inbox(1)
+        queue = queues.open_queue(bus.specs[1])
+        queue.send(frames.pack([b"1", b"2", b"3"]))
+        queue.close()
+        assert inbox.get(1, True, True, no_signal) == b"1"
+        inflight.clear(bus.where, 1)
+        assert inflight.recover(bus.where, 1) == []
+        successor = bus.inbox(1)
+        assert [successor.get(1, True, True, no_signal) for _ in range(2)] == [b"2", b"3"]
+        post.outbox("mule1").send(b"x" * 100_000)
+        assert successor.get(1, True, True, no_signal) == b"x" * 100_000
+        inflight.clear(bus.where, 1)
+        assert inflight.recover(bus.where, 1) == []
+        post.close()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,13 +19,23 @@ class Interruption(Exception):
     """What the handlers here raise."""
 
 
-@pytest.fixture
-def often() -> Iterator[None]:
-    """SIGALRM every 50 microseconds or so, while the test wants it."""
-    before = signal.getsignal(signal.SIGALRM)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+@contextlib.contextmanager
+def interrupted(bus: MessageBus, handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Another process sends this one SIGUSR1, every 100 microseconds or so."""
+    parent = os.getpid()
+
+    def annoy() -> None:
+        while os.getppid() == parent:
+            os.kill(parent, signal.SIGUSR1)
+            time.sleep(0.0001)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    pid = bus.fork(annoy)
+    try:
+        yield
+    finally:
+        bus.kill(pid)
+        signal.signal(signal.SIGUSR1, before)
 
 
 def _receive(bus: MessageBus, endpoint: str) -> tuple[list[bytes], threading.Thread]:
@@ -40,7 +54,7 @@ def _receive(bus: MessageBus, endpoint: str) -> tuple[list[bytes], threading.Thr
 @pytest.mark.parametrize("target", ["mule1", "pool"])
 @pytest.mark.parametrize("size", [0, 20_000])
 def test_a_handler_that_raises_doubles_and_loses_nothing(
-    bus_env: object, bus_name: str, often: None, target: str, size: int
+    bus_env: object, bus_name: str, target: str, size: int
 ) -> None:
     count = 1500 if size else 20_000
     with message_bus(bus_name, mules=1, farms=()) as bus:
@@ -51,23 +65,23 @@ def test_a_handler_that_raises_doubles_and_loses_nothing(
         raising = False
 
         def handler(_signum: int, _frame: object) -> None:
+            nonlocal raising
             if raising:
+                raising = False
                 raise Interruption
 
-        signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
-        for number in range(count):
-            data = b"%d " % number + b"x" * size
-            try:
-                raising = True
-                if send(data, 20):
-                    accepted.add(number)
-                raising = False
-            except Interruption:
-                raising = False
-                if number not in accepted:
-                    unknown.add(number)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        with interrupted(bus, handler):
+            for number in range(count):
+                data = b"%d " % number + b"x" * size
+                try:
+                    raising = True
+                    if send(data, 20):
+                        accepted.add(number)
+                    raising = False
+                except Interruption:
+                    if number not in accepted:
+                        unknown.add(number)
+        assert unknown
         assert post.flush(20)
         post.outbox(target).send(b"stop")
         receiver.join(20)
@@ -79,28 +93,26 @@ def test_a_handler_that_raises_doubles_and_loses_nothing(
 
 
 @pytest.mark.parametrize("target", ["mule1", "pool"])
-def test_a_handler_that_sends_itself(bus_env: object, bus_name: str, often: None, target: str) -> None:
+def test_a_handler_that_sends_itself(bus_env: object, bus_name: str, target: str) -> None:
     with message_bus(bus_name, mules=1, farms=()) as bus:
         found, receiver = _receive(bus, target)
         post = bus.post()
         send = post.outbox(target).send
-        handled = []
+        handled: list[int] = []
+        numbers = itertools.count()
 
         def handler(_signum: int, _frame: object) -> None:
-            number = len(handled)
+            number = next(numbers)  # in one step: a handler may interrupt another
             handled.append(number)
             assert send(b"h %d" % number, 20, 3 if number % 50 == 49 else 0)
 
-        signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-        for number in range(15_000):
-            assert send(b"m %d" % number, 20)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        with interrupted(bus, handler):
+            for number in range(15_000):
+                assert send(b"m %d" % number, 20)
         assert post.flush(20)
         post.outbox(target).send(b"stop")
         receiver.join(20)
         assert not receiver.is_alive()
         for kind, count in ((b"m", 15_000), (b"h", len(handled))):
-            numbers = [int(each[2:]) for each in found if each[:1] == kind]
-            assert sorted(numbers) == list(range(count))
+            assert sorted(int(each[2:]) for each in found if each[:1] == kind) == list(range(count))
         assert len(handled) > 5

@@ -6,10 +6,15 @@ import contextlib
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
-from support import wait_until
+import scripts
+from conftest import BusEnvironment
+from ipcmules.messages import kept
+from ipcmules.places import places
+from support import Launcher, run_cli, wait_until
 from test_messages_support import Lines, message_bus, no_signal
 
 
@@ -103,3 +108,38 @@ def test_stop_hands_out_what_is_queued_to_several_threads(bus_env: object, bus_n
         assert sorted(ended) == [0, 1, 2, 3]
         assert sorted(found) == sorted(sent)
         post.close()
+
+
+#: A program that ends while another thread goes on receiving.
+THREADS = """
+import sys, threading, time
+import ipcmules
+
+def other(first):
+    try:
+        print("got", ipcmules.mule_get_msg().decode(), flush=True)
+    finally:
+        first.set()
+    time.sleep(0.3)
+    print("got", ipcmules.mule_get_msg().decode(), flush=True)
+
+def main():
+    print("entered", flush=True)
+    first = threading.Event()
+    threading.Thread(target=other, args=(first,)).start()
+    first.wait()
+    sys.exit(3)
+"""
+
+
+def test_what_the_threads_of_a_program_that_ends_hold_is_done(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    scripts.write(tmp_path, "threads.py", THREADS)
+    with Launcher("--bus", bus_name, "--mule=threads:main", cwd=tmp_path) as launcher:
+        launcher.wait_output("entered")
+        for text in ("one", "two"):
+            assert run_cli("msg", "--bus", bus_name, "--mule", "1", text).returncode == 0
+        launcher.wait_output("got two")
+        wait_until(lambda: launcher.stdout.count("entered") == 2)
+    assert kept.listing(places(bus_name)) == []

@@ -29,7 +29,7 @@ def _print(found: dict[str, Any]) -> None:
 
     console = Console(highlight=False)
     master = f", master pid {found['master']['pid']}" if found["master"]["pid"] else ""
-    console.print(f"bus {found['bus']}: {found['state']}{master}", markup=False)
+    console.print(f"bus {found['bus']}: {found['state']}{master}", markup=False, soft_wrap=True)
     if not found["mules"] and not found["workers"]:
         return
     console.print(_processes(found))

@@ -6,6 +6,7 @@ Holds the bus's lock from before anything is touched until everything is removed
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -13,13 +14,16 @@ from typing import Any
 
 from ipcmules import linux, liveness, log, table
 from ipcmules.config import BusConfig
-from ipcmules.errors import ConfigError
+from ipcmules.errors import ConfigError, LimitError
 from ipcmules.master import leftovers, objects, owner, takeover
 from ipcmules.master.loop import Loop
 from ipcmules.master.objects import Objects
 from ipcmules.master.supervisor import Report, Supervisor
 from ipcmules.messages import queues
 from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, Places, places
+
+#: Descriptors the master needs beside those of mules and farms: its loop, sockets, pidfds of attached workers.
+_DESCRIPTORS = 64
 
 
 def run(
@@ -42,6 +46,7 @@ def run(
     if not os.path.isdir(config.directory):
         raise ConfigError(f"the directory {config.directory!r} does not exist: the bus's processes run there")
     queues.check_fits(config)
+    _allow_descriptors(config)
     where = places(config.name)
     lock = liveness.hold(where)
     try:
@@ -52,6 +57,18 @@ def run(
             loop.close()
     finally:
         liveness.release(where, lock)
+
+
+def _allow_descriptors(config: BusConfig) -> None:
+    """The master holds a FIFO a mule and farm open: raise its soft limit of descriptors if need be, or LimitError."""
+    need = len(config.mules) + len(config.farms) + _DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and need > soft:
+        if hard != resource.RLIM_INFINITY and need > hard:
+            raise LimitError(
+                f"the master of this bus needs {need} open files, the limit (RLIMIT_NOFILE) is {hard}: ulimit -n {need}"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
 
 
 def _log_report(what: dict[str, Any]) -> None:

@@ -43,7 +43,9 @@ class Stop:
         interrupted: the command has had a SIGINT of its own, and gets the time to act on it.
         """
         if interrupted:
-            self._loop.later(min(_AFTER_INTERRUPT, self._mercy), lambda: _send(self._command(), signal.SIGTERM))
+            self._loop.later(
+                min(_AFTER_INTERRUPT, self._mercy), lambda: _send(self._command(), signal.SIGTERM)
+            )
         else:
             _send(self._command(), signal.SIGTERM)
         for child in self._children.running("worker"):

@@ -14,12 +14,10 @@ import time
 import posix_ipc
 
 from ipcmules.messages import frames, large
-from ipcmules.messages.outlet import Outlet, check_priority
+from ipcmules.messages.outlet import YIELDS, Outlet, check_priority
 
 _Busy = posix_ipc.BusyError
 _SINGLE = frames.SINGLE
-#: A full queue is tried again so often, giving way to the receivers, before the sender sleeps.
-_YIELDS = 4
 
 
 class DirectOutbox(Outlet):
@@ -75,7 +73,7 @@ class DirectOutbox(Outlet):
         return True
 
     def _try(self, frame: bytes, priority: int, sent: list[None]) -> bool:
-        for _ in range(_YIELDS):
+        for _ in range(YIELDS):
             queue = self._queue or self._open()
             try:
                 sent.extend(map(queue.send, (frame,), (None,), (priority,)))

@@ -23,7 +23,7 @@ from ipcmules.messages.boxes import Box, Boxes
 from ipcmules.messages.hand import Hand
 from ipcmules.messages.handout import LOOK, Handout
 from ipcmules.messages.sources import FARMS, SIGNALS, WANTS, Sources, Want
-from ipcmules.messages.waiting import NONE, PENDING, Taker, Waiting
+from ipcmules.messages.waiting import LONG, NONE, PENDING, Taker, Waiting
 from ipcmules.places import Places
 from ipcmules.table import (
     R_LISTENING,
@@ -107,6 +107,10 @@ class Inbox:
                 if self._answers:
                     self._answers -= 1
                     _yield()
+                    now = monotonic()
+                    if now - began > LONG:
+                        self._answers = 0
+                        self._waiting.crowded(now)
                 data = self._take_message(self._hot, hand)
                 if data is not None:
                     return data
@@ -155,7 +159,7 @@ class Inbox:
             if data is not None:
                 waiting.arrived(now - began)
                 self._hot, self._hot_want = descriptor, want
-                self._answers = 0 if events else ANSWERS
+                self._answers = ANSWERS if waiting.spun and not events else 0
                 self._hot_until = 0.0 if self._stopping else now + LOOK
                 return data
             if self._take_other(descriptor, hand, dispatch) or handout.loaded:

@@ -248,9 +248,12 @@ def rest(where: Places, number: int) -> list[tuple[bytes, int]]:
 
 
 def clear(where: Places, number: int) -> None:
-    """Forget everything of a mule, in hand and left."""
+    """After a mule that ended by itself: what it had in hand is done; what it was not handed stays."""
     slots = Slots(where, number)
     try:
-        slots.forget()
+        for data, reference, _ in slots.in_hand():
+            if reference:
+                large.discard(data)
+        slots.forget_hands()
     finally:
         slots.close()

@@ -25,8 +25,8 @@ import posix_ipc
 
 from ipcmules.description import QueueSpec
 from ipcmules.messages import frames, large
-from ipcmules.messages.outlet import Outlet, check_priority
-from ipcmules.messages.packing import Large, Packer, single, weight
+from ipcmules.messages.outlet import YIELDS, Outlet, check_priority, runs_below
+from ipcmules.messages.packing import Large, Packer, single, total, weight
 
 if TYPE_CHECKING:
     from ipcmules.messages.post import Post
@@ -41,8 +41,6 @@ _LOOK = 512
 #: So many direct sends within so many seconds are quick too: packing begins before the queue is full.
 _STREAK = 16
 _STREAK_SECONDS = 0.00008
-#: A full buffer is tried again so often, giving way to the receiver, before the sender sleeps.
-_YIELDS = 4
 
 _Busy = posix_ipc.BusyError
 _SINGLE = frames.SINGLE
@@ -72,17 +70,17 @@ class Outbox(Outlet):
         self._buffering = False
         #: The common path of send() is taken while _left is positive; it is only while buffering.
         self._left = self._allowed = 0
-        self._bytes = 0
-        self._larges = 0
+        self._bytes = self._larges = self._direct = self._looks = 0
         self._looked = 0.0
-        self._direct = 0
         self._frame: tuple[bytes, int] | None = None
+        #: Not empty when `_frame`, or `_urgent_item`, is in the kernel and was not taken out yet (outlet.py).
+        self._sent_frame: list[None] = []
+        self._sent_urgent: list[None] = []
+        self._urgent_item: tuple[int, int, bytes] = (0, 0, b"")
         self._packer = Packer(self._capacity)
         #: A full queue is tried again when so many bytes are pending.
         self._retry = 0
-        self._blocked = False
-        self._quick = False
-        self._looks = 0
+        self._blocked = self._quick = False
         self._seen = (0, 0)
 
     # Sending
@@ -206,11 +204,7 @@ class Outbox(Outlet):
 
     def _recount(self) -> None:
         """With the lock held: count what is pending, whatever races of threads have made of the number."""
-        if self._larges:
-            self._bytes = sum(map(weight, self._pending))
-        else:
-            self._bytes = sum(map(len, self._pending)) + frames.EACH * len(self._pending)
-        self._bytes += sum(weight(item[2]) for item in self._urgent)
+        self._bytes = total(self._pending, self._larges) + sum(weight(item[2]) for item in self._urgent)
         self._allow()
 
     def _allow(self) -> None:
@@ -248,32 +242,50 @@ class Outbox(Outlet):
 
         whole: full frames only. most: no further frame once so many messages have left.
         """
-        if self._draining:
+        if self._in_a_drain():
             return False  # a signal handler of this thread sends, in the middle of this
         self._draining = True
         try:
+            self._take_out_sent()
             return not self._post.ended and self._drain_urgent() and self._drain_pending(whole, most)
         finally:
             self._draining = False
 
+    def _in_a_drain(self) -> bool:
+        """With the lock held: True in a signal handler that interrupted _drain()."""
+        return self._draining and runs_below(Outbox._drain, self)
+
+    def _take_out_sent(self) -> None:
+        """Take out what is noted as sent. Where a handler raises in here, the next drain does it again."""
+        if self._sent_urgent:
+            if self._urgent_item in self._urgent:
+                self._urgent.remove(self._urgent_item)
+                self._bytes -= weight(self._urgent_item[2])
+            del self._sent_urgent[:]
+        if self._sent_frame and self._frame is not None:
+            pending, (frame, count) = self._pending, self._frame
+            larges = 1 if self._larges and type(pending[0]) is Large else 0
+            weighs = weight(pending[0]) if count == 1 else len(frame) - frames.OVERHEAD
+            # From here on no call and no loop: it happens as a whole.
+            del pending[:count]
+            self._frame = None
+            self._bytes -= weighs
+            self._larges -= larges
+            del self._sent_frame[:]
+
     def _drain_urgent(self) -> bool:
         while self._urgent:
-            item = self._urgent[0]
-            frame, weighs = single(item[2]), weight(item[2])
-            queue = self._queue or self._open()
-            sent: list[None] = []
+            item = self._urgent_item = self._urgent[0]
+            frame, queue = single(item[2]), self._queue or self._open()
             try:
-                sent.extend(map(queue.send, (frame,), (None,), (-item[0],)))
+                self._sent_urgent.extend(map(queue.send, (frame,), (None,), (-item[0],)))
             except _Busy:
                 return self._is_blocked()
             except posix_ipc.ExistentialError:
                 self._reopen()
-            finally:
-                if sent:
-                    self._bytes -= weighs
-                    self._urgent.remove(item)  # another may have come in front of it
-            if sent:
-                self._sent(-item[0])
+                continue
+            self._take_out_sent()
+            self._sent(-item[0])
         return True
 
     def _drain_pending(self, whole: bool, most: int | None) -> bool:
@@ -296,27 +308,16 @@ class Outbox(Outlet):
 
     def _send_frame(self) -> int:
         """Send the next frame of pending messages; how many it carried, 0 if the queue is full."""
-        pending = self._pending
-        frame, count = self._frame = self._frame or self._packer.next(pending, self._larges)
-        larges = 1 if self._larges and type(pending[0]) is Large else 0
-        weighs = weight(pending[0]) if count == 1 else len(frame) - frames.OVERHEAD
+        frame, count = self._frame = self._frame or self._packer.next(self._pending, self._larges)
         queue = self._queue or self._open()
-        sent: list[None] = []
         try:
-            sent.extend(map(queue.send, (frame,), (None,), (0,)))
+            self._sent_frame.extend(map(queue.send, (frame,), (None,), (0,)))
         except _Busy:
-            self._is_blocked()
-            return 0
+            return int(self._is_blocked())
         except posix_ipc.ExistentialError:
             self._reopen()
             return self._send_frame()
-        finally:
-            # No call and no loop in here: whatever a signal handler raised, what was sent leaves the list.
-            if sent:
-                del pending[:count]
-                self._frame = None
-                self._bytes -= weighs
-                self._larges -= larges
+        self._take_out_sent()
         self._retry = 0
         self._sent(0)
         return count
@@ -333,9 +334,9 @@ class Outbox(Outlet):
         """Wait until the buffer has room. False if timeout seconds were over first."""
         deadline = None if timeout is None else _monotonic() + timeout
         while True:
-            for _ in range(_YIELDS):
+            for _ in range(YIELDS):
                 with self._lock:
-                    if self._draining:
+                    if self._in_a_drain():
                         return True  # in a signal handler that interrupted the only one who can make room
                     self._drain()
                 if self._bytes < BUFFER - self._spare:
@@ -351,7 +352,7 @@ class Outbox(Outlet):
         """Wait until nothing is pending. False if the deadline (time.monotonic) was over first."""
         while True:
             with self._lock:
-                if self._draining:
+                if self._in_a_drain():
                     return False  # in a signal handler, as in _make_room
                 if self._drain():
                     if self._buffering:
@@ -388,6 +389,7 @@ class Outbox(Outlet):
     def take_pending(self) -> list[tuple[bytes, int]]:
         """Take everything that is pending, with priorities, as whole messages (large ones loaded)."""
         with self._lock:
+            self._take_out_sent()
             found = [(data, -priority) for priority, _, data in self._urgent]
             found += [(data, 0) for data in self._pending]
             self._urgent.clear()

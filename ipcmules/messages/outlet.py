@@ -1,14 +1,16 @@
 """The way to one queue, for both kinds of outboxes: opened with the first message, waited for, emptied.
 
 Knows a queue and the post's view of the bus; keeps no messages. A program's signal handlers run between two
-steps of any call here and may raise. What must not be cut in two is one call of C code that notes its success
-itself, `sent.extend(map(queue.send, ...))`, followed by statements without a call or a loop: CPython (3.10
-and later) runs handlers after calls and at loops only.
+steps of any call here and may raise. What must not be cut in two is one call of C code that notes its
+success itself, `sent.extend(map(queue.send, ...))`; what follows from the note is done then, or by whoever
+comes next. CPython (3.10 and later) runs handlers after calls, at loops and, 3.10 only, at the beginning of
+an except or finally block.
 """
 
 from __future__ import annotations
 
 import select
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +25,8 @@ from ipcmules.messages import frames, large
 if TYPE_CHECKING:
     from ipcmules.messages.post import Post
 
+#: What is full is tried again so often, giving way to the receivers, before the sender sleeps.
+YIELDS = 4
 #: How often a waiting sender asks whether the bus is still alive, in seconds.
 _ALIVE = 0.5
 _Busy = posix_ipc.BusyError
@@ -139,6 +143,16 @@ def wait_for_room(outlets: tuple[Outlet, ...], seconds: float) -> bool:
         if each.descriptor() >= 0:
             poller.register(each.descriptor(), select.POLLOUT)
     return bool(poller.poll(seconds * 1000))
+
+
+def runs_below(function: Callable[..., object], owner: object) -> bool:
+    """True if the calling code was called, however indirectly, by that method of the owner."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is function.__code__ and frame.f_locals.get("self") is owner:
+            return True
+    return False
 
 
 def check_priority(priority: int) -> None:

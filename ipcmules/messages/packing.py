@@ -19,6 +19,13 @@ def weight(data: bytes) -> int:
     return data.weight if type(data) is Large else len(data) + frames.EACH
 
 
+def total(waiting: Sequence[bytes], larges: int) -> int:
+    """What they weigh together, if so many are large."""
+    if larges:
+        return sum(map(weight, waiting))
+    return sum(map(len, waiting)) + frames.EACH * len(waiting)
+
+
 def single(data: bytes) -> bytes:
     """A frame of one message, large or not."""
     return frames.large(data) if type(data) is Large else frames.SINGLE + data

@@ -4,7 +4,9 @@ Knows the sources, the table's record of the mule and whether messages are loade
 
 A thread that waits for less than SPIN at a time yields and looks instead of sleeping: a wake-up costs more
 than that. Whether it will is guessed from its last wait, so an idle mule sleeps at once and a slow trickle
-costs one spin in vain. Without the yield a spin would keep a single core from whoever is to send.
+costs one spin in vain. Without the yield a spin would keep a single core from whoever is to send. Where
+other processes keep the cores busy a yield may last for a time slice, and the scheduler favours sleepers:
+then nobody yields for a while.
 """
 
 from __future__ import annotations
@@ -23,6 +25,11 @@ from ipcmules.table import R_MESSAGES, R_STATE, Table
 
 #: How long a wait yields and looks before it sleeps, in seconds, if the last one was shorter than that.
 SPIN = 0.00013
+
+#: A yield that takes longer than that lost the core to somebody with much to do, in seconds.
+LONG = 0.0003
+#: After one nobody yields for so many seconds; twice as long, up to a limit, if the next follows soon.
+CROWDED, CROWDED_MOST = 0.02, 0.5
 
 #: In place of a ready descriptor: the time is over; a signal is there whose wake-up was lost.
 NONE, PENDING = -1, -2
@@ -61,6 +68,10 @@ class Waiting:
         self._rested = False
         #: Whether the last wait was shorter than SPIN.
         self._soon = False
+        #: Whether the last wait ended without a sleep.
+        self.spun = False
+        self._crowded = CROWDED
+        self._crowded_until = 0.0
         #: Whether pool and farm queues are read.
         self.reads_shared = True
         #: Readable from a stop on, for ever.
@@ -104,16 +115,26 @@ class Waiting:
         if deadline is not None and now >= deadline:
             self._rest()
             return NONE
-        if self._soon:
+        if self._soon and now >= self._crowded_until:
             until = began + SPIN if deadline is None else min(began + SPIN, deadline)
             poll = sources.poll
             while now < until:
                 _yield()
                 events = poll(0, 1)
+                before, now = now, monotonic()
+                if now - before > LONG:
+                    self.crowded(now)
                 if events:
+                    self.spun = True
                     return events[0][0]
-                now = monotonic()
+        self.spun = False
         return self._sleep(sources, deadline)
+
+    def crowded(self, now: float) -> None:
+        """A yield took long: with others on the core, whoever sleeps gets it sooner than whoever yields."""
+        soon = now - self._crowded_until < self._crowded
+        self._crowded = min(2 * self._crowded, CROWDED_MOST) if soon else CROWDED
+        self._crowded_until = now + self._crowded
 
     def arrived(self, waited: float) -> None:
         """Something came after a wait of so many seconds."""
