@@ -1,8 +1,7 @@
 """The flat functions: mule_msg, signal, lock and the rest, over this process's membership.
 
-Names, arguments and results follow uWSGI's Python module where it has them (docs/uwsgi.md lists the
-differences). Knows membership and the parts under it; keeps no state but what makes the common call
-short.
+Names, arguments and results follow uWSGI's Python module where it has them. Knows membership and the
+parts under it; keeps no state but what makes the common call short.
 """
 
 from __future__ import annotations

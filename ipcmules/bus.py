@@ -131,7 +131,8 @@ class Bus(Calls):
     @property
     def pid(self) -> int:
         """The master's pid, 0 while the bus is not running."""
-        return self._process.pid if self._process is not None else 0
+        running = self._process is not None and self._process.poll() is None
+        return self._process.pid if self._process is not None and running else 0
 
     def __enter__(self) -> Bus:
         return self.start()

@@ -123,8 +123,8 @@ class Locks:
     def _free_all(self, numbers: set[int]) -> None:
         """Free what a thread that has ended held."""
         for number in numbers:
-            self._holders.pop(number, None)
-            semaphores.give(self._handles[number])
+            if self._holders.pop(number, None) is not None:  # unless the process has left the bus meanwhile
+                semaphores.give(self._handles[number])
 
     def _not_held(self, number: int, semaphore: sysv_ipc.Semaphore) -> str:
         text = f"this thread does not hold lock {number}, so it cannot unlock it: "

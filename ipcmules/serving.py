@@ -104,7 +104,12 @@ class Waiter:
             taken = self.take_now() if self._taker.pending() else None
             if taken is not None:
                 return taken
-            events = self._epoll.poll(_left(deadline), 1)
+            try:
+                events = self._epoll.poll(_left(deadline), 1)
+            except (OSError, ValueError):
+                if self._closed:  # by another thread: this process has left the bus
+                    raise BusGone from None
+                raise
             if not events:
                 return None
             descriptor = events[0][0]

@@ -417,3 +417,11 @@ def test_systemexit_in_a_loop_of_its_own_thread_asks_the_mule_to_end() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert terms == [signal.SIGTERM]
+
+
+def test_a_coroutine_function_that_nobody_awaits_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    async def later(_message: bytes) -> None:
+        raise AssertionError("it did not run")
+
+    dispatch.run(later, "a message hook", b"x")
+    assert "is a coroutine function, and nobody awaits it here" in caplog.text

@@ -27,9 +27,9 @@ from ipcmules.table import R_MESSAGES, R_STATE, Table
 SPIN = 0.00013
 
 #: A yield that takes longer than that lost the core to somebody with much to do, in seconds.
-LONG = 0.0003
+LONG = 0.001
 #: After one nobody yields for so many seconds; twice as long, up to a limit, if the next follows soon.
-CROWDED, CROWDED_MOST = 0.02, 0.5
+CROWDED, CROWDED_MOST = 0.01, 0.1
 
 #: In place of a ready descriptor: the time is over; a signal is there whose wake-up was lost.
 NONE, PENDING = -1, -2

@@ -6,8 +6,10 @@ a person does. Knows membership, the hooks and the log.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 from ipcmules import log, membership, table
@@ -62,7 +64,15 @@ def run_message(member: Membership, message: bytes) -> None:
 def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
     """Call a function of the app and return its result; log and count what it raises, with its traceback."""
     try:
-        return function(*arguments)
+        result = function(*arguments)
+        if _is_dropped(result):
+            result.close()
+            log.event(
+                "error",
+                f"{what}, {_name(function)}, is a coroutine function, and nobody awaits it here: it did not "
+                "run; make it a plain function, or receive in an event loop with ipcmules.aio",
+            )
+        return result
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException:
@@ -71,6 +81,14 @@ def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
         if member is not None:
             _count(member, table.R_EXCEPTIONS)
         return None
+
+
+def _is_dropped(result: Any) -> bool:
+    """True for a coroutine where no event loop runs that could await it (ipcmules.aio)."""
+    if not isinstance(result, CoroutineType):
+        return False
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is None or asyncio._get_running_loop() is None
 
 
 def _name(function: Callable[..., Any]) -> str:
