@@ -15,7 +15,9 @@ from collections.abc import Sequence
 
 import posix_ipc
 
-from ipcmules import log
+from ipcmules import description as descriptions
+from ipcmules import liveness, log
+from ipcmules import table as tables
 from ipcmules.description import Description, QueueSpec
 from ipcmules.errors import BusStopped, UnknownTarget
 from ipcmules.messages import kept, large, queues
@@ -164,12 +166,14 @@ class Post:
     def end(self, outbox: Outlet) -> None:
         """The bus stopped before a message of ours went into its queue: who finds messages there saves them.
 
+        They go to the next bus of that name if it is there already, else to the state directory.
         Raises BusStopped for a bus without a name, which keeps nothing.
         """
         self.ended = True
         found = outbox.leftovers()
         if not self._description.config.named:
             raise self.stopped()
+        found = self._pass_on(found, outbox.endpoint)
         for data in found:
             kept.store(self.where, data, outbox.endpoint, "the bus had stopped")
         if found:
@@ -178,6 +182,25 @@ class Post:
                 f"bus {self.where.bus!r} had stopped: {len(found)} messages to {outbox.endpoint}, "
                 f"{sum(map(len, found))} bytes, kept in {self.where.kept}",
             )
+
+    def _pass_on(self, messages: list[bytes], endpoint: str) -> list[bytes]:
+        """Send messages to the bus that has taken this one's place, if there is one; what it did not take."""
+        found = descriptions.read(self.where)
+        if found is None or not found.complete or found.generation == self._generation:
+            return messages
+        if found.queue(endpoint) is None or not liveness.is_alive(self.where):
+            return messages
+        heir = Post(self.where, found, tables.open(self.where.table))
+        try:
+            outbox = heir.outbox(endpoint)
+            while messages and outbox.send(messages[0], _STUCK):
+                messages = messages[1:]
+            heir.flush(_STUCK)
+        except (BusStopped, posix_ipc.ExistentialError):
+            pass  # it stopped in its turn
+        finally:
+            heir.close()
+        return messages
 
     # The end of the process
 
@@ -205,6 +228,9 @@ class Post:
                 "error",
                 f"{what} before this process ended, and bus {self.where.bus!r} has no name to keep them by",
             )
+            return
+        messages = self._pass_on(messages, outbox.endpoint) if self.over() else messages
+        if not messages:
             return
         for data in messages:
             kept.store(self.where, data, outbox.endpoint, "its queue was full when the sender ended")
