@@ -31,6 +31,8 @@ class Objects:
     table: table.Table
     fifos: list[int] = field(default_factory=list)
     notify: int = -1
+    #: Queues a message again whose file it is given (Feeder.add), once there is somebody who does that.
+    requeue: Callable[[str], object] | None = None
 
     def set_state(self, state: int) -> None:
         """Write H_STATE."""
@@ -100,7 +102,7 @@ def remove(where: Places, found: Description | None, shared: table.Table | None)
         lambda: _remove_directory(where.runtime),
     ]
     if found is not None:
-        specs, keys = found.queues or _possible_queues(where, found.config), found.semaphores
+        specs, keys = found.queues or possible_queues(where, found.config), found.semaphores
         steps[:0] = [lambda: queues.remove_all(specs), lambda: locks.remove(keys)]
     for step in steps:
         try:
@@ -109,7 +111,7 @@ def remove(where: Places, found: Description | None, shared: table.Table | None)
             log.exception("removing what the bus leaves:")
 
 
-def _possible_queues(where: Places, config: BusConfig) -> tuple[QueueSpec, ...]:
+def possible_queues(where: Places, config: BusConfig) -> tuple[QueueSpec, ...]:
     """The queues a description without them may have left: its master was killed while it created them."""
     return tuple(QueueSpec(each, where.queue(each), 0, 0) for each in queues.endpoints(config))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import NoReturn, Protocol
 
 import posix_ipc
@@ -23,6 +23,7 @@ from ipcmules.messages.hand import Hand, Hands, Loaded
 from ipcmules.messages.sources import Sources
 from ipcmules.places import Places
 from ipcmules.table import (
+    R_CHANGED,
     R_LISTENING,
     R_MESSAGES,
     R_READER,
@@ -247,6 +248,7 @@ class Inbox:
         cells, record = self._cells, self._record
         cells[record + R_MESSAGES] = self._messages
         cells[record + R_STATE] = table.WAITING
+        cells[record + R_CHANGED] = monotonic_ns()
         if not self._slept:
             self._slept = True
             _tell(self._where.notify)
@@ -266,6 +268,7 @@ class Inbox:
             with self._lock:
                 self._waiting -= 1
             self._cells[self._record + R_STATE] = table.BUSY
+            self._cells[self._record + R_CHANGED] = monotonic_ns()
         return events[0][0] if events else _NONE
 
     def _take(self, descriptor: int, hand: Hand, dispatch: Dispatch) -> bytes | None:

@@ -12,22 +12,27 @@ import contextlib
 import errno
 import itertools
 import os
+import re
 import stat
 
 import posix_ipc
 
 from ipcmules import processes
 from ipcmules.errors import AccessError, LimitError
-from ipcmules.places import Places, private_directory
+from ipcmules.places import Places, private_directory, private_state
 
 _SEGMENT, _FILE = b"s", b"f"
 _SHM = "/dev/shm"
+#: What stands behind the prefix in a large message's name: another bus's name may begin with ours.
+_NAME = re.compile(r"\d+\.\d+\.\d+(?:\.a(\d+))?\Z")
 _numbers = itertools.count(1)
 _me = processes.ProcessId(0, 0)
 
 
-def _directory(where: Places) -> str:
-    return os.path.join(where.state, "large")
+def directory(where: Places) -> str:
+    """Where a bus's large messages go that shared memory has no room for."""
+    # With the digest: two runtime directories may share one state directory, and sweep() is for one bus.
+    return os.path.join(where.state, f"large-{where.kernel.split('.')[2]}")
 
 
 def _name() -> str:
@@ -38,12 +43,13 @@ def _name() -> str:
     return f"{_me.pid}.{_me.start}.{next(_numbers)}"
 
 
-def store(where: Places, data: bytes) -> bytes:
+def store(where: Places, data: bytes, attempts: int = 0) -> bytes:
     """Put a message aside and return the reference to it.
 
+    attempts: how many processes have died with it in hand; the name carries that, see attempts_of().
     Raises LimitError if neither shared memory nor the state directory has room.
     """
-    name = _name()
+    name = f"{_name()}.a{attempts}" if attempts else _name()
     try:
         segment = where.large_prefix + name
         _write_segment(segment, data)
@@ -52,8 +58,8 @@ def store(where: Places, data: bytes) -> bytes:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EFBIG):
             raise
     try:
-        private_directory(where.state)
-        path = os.path.join(private_directory(_directory(where)), name)
+        private_state(where)
+        path = os.path.join(private_directory(directory(where)), name)
         _write_file(path, data)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -72,6 +78,12 @@ def _reference(kind: bytes, size: int, name: str) -> bytes:
 def _parse(reference: bytes) -> tuple[bytes, int, str]:
     kind, size, name = bytes(reference).split(b" ", 2)
     return kind, int(size), os.fsdecode(name)
+
+
+def attempts_of(reference: bytes) -> int:
+    """How many processes have died with the message in hand that a reference names."""
+    last = _parse(reference)[2].rpartition(".")[2]
+    return int(last[1:]) if last[:1] == "a" and last[1:].isdigit() else 0
 
 
 def size_of(reference: bytes) -> int:
@@ -167,15 +179,15 @@ def sweep(where: Places) -> int:
     count = 0
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(_SHM):
-            if name.startswith(prefix):
+            if name.startswith(prefix) and _NAME.match(name, len(prefix)):
                 with contextlib.suppress(posix_ipc.ExistentialError):
                     posix_ipc.unlink_shared_memory("/" + name)
                     count += 1
     with contextlib.suppress(FileNotFoundError):
-        directory = _directory(where)
-        for name in os.listdir(directory):
+        path = directory(where)
+        for name in os.listdir(path):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(directory, name))
+                os.unlink(os.path.join(path, name))
                 count += 1
-        os.rmdir(directory)
+        os.rmdir(path)
     return count

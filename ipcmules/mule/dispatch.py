@@ -13,7 +13,9 @@ from typing import Any
 from ipcmules import log, membership, table
 from ipcmules.membership import Membership
 from ipcmules.messages import kept
-from ipcmules.mule import hooks
+from ipcmules.mule import harakiri, hooks
+
+_BODY, _SIGNAL, _MESSAGE = (each << 8 for each in (table.DOES_BODY, table.DOES_SIGNAL, table.DOES_MESSAGE))
 
 #: Shared numbers for which it was said already that this process has no handler.
 _unhandled: set[int] = set()
@@ -60,6 +62,16 @@ def run_message(member: Membership, message: bytes) -> None:
 
 def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
     """Call a function of the app and return its result; log and count what it raises, with its traceback."""
+    # With a number it is called for a signal, with bytes for a message.
+    kind, allowed = _BODY, 0.0
+    if arguments:
+        if isinstance(arguments[0], int):
+            kind, allowed = _SIGNAL | arguments[0], harakiri.handler_time
+        else:
+            kind, allowed = _MESSAGE, harakiri.hook_time
+    cells, doing = harakiri.doing
+    before, cells[doing] = cells[doing], kind
+    guard = harakiri.arm(allowed) if allowed else None
     try:
         return function(*arguments)
     except (SystemExit, KeyboardInterrupt):
@@ -70,6 +82,10 @@ def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
         if member is not None:
             _count(member, table.R_EXCEPTIONS)
         return None
+    finally:
+        if guard is not None:
+            harakiri.disarm(guard)
+        cells[doing] = before
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ipcmules.membership import Membership
 from ipcmules.messages.inbox import Inbox
-from ipcmules.mule import dispatch, hooks
+from ipcmules.mule import deliver, dispatch, hooks
 from ipcmules.mule.record import Record
 
 
@@ -29,7 +29,7 @@ def serve(member: Membership, record: Record) -> None:
         get_message=lambda: inbox.get(None, True, True, dispatch.run_signal),
         get_farm_message=lambda name: inbox.get_farm(None, name),
         serve_signals=lambda: _serve_signals(inbox),
-        run=dispatch.run,
+        run=deliver.runner(member),
     )
     hooks.run_bodies(member.number, farms.__contains__, services)
     record.serving()
@@ -54,7 +54,7 @@ class _Loop:
         while True:
             message = self._inbox.get(None, True, True, self._run_signal)
             if message is not None:
-                dispatch.run_message(self._member, message)
+                deliver.run_hooks(self._member, message)
                 self._look_for_hooks()
 
     def _run_signal(self, shared: int) -> None:
