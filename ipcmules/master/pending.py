@@ -2,6 +2,9 @@
 
 Saved as STATE/BUS/signals.json (docs/formats.md) when a dead bus is taken over and at the end of a named
 bus, given to the new bus's table before any process of it runs. Knows the table's counters and entries.
+
+The app's registrations are saved with them, pending or not: attached processes raise signals at the new bus
+while it still loads the app, and what nobody has registered would be dropped.
 """
 
 from __future__ import annotations
@@ -34,17 +37,20 @@ def save(where: Places, found: Description, shared: Table) -> None:
         if (counts := _counts(shared, endpoint))
     }
     total = sum(count for counts in pending.values() for _number, count in counts)
-    if not total:
-        return
     if not config.named:
-        log.event("warning", f"{total} signals were not handled and are dropped: the bus has no name")
+        if total:
+            log.event("warning", f"{total} signals were not handled and are dropped: the bus has no name")
         return
     numbers = {number for counts in pending.values() for number, _count in counts}
+    numbers.update(number for number in range(table.SIGNALS) if _is_apps(shared, number))
+    if not numbers:
+        return
     entries = [[number, _entry(shared, number).hex()] for number in sorted(numbers) if _entry(shared, number)]
     saved = _read(where)
     saved[str(found.generation)] = {"pending": pending, "entries": entries}
     _write(where, saved)
-    log.event("warning", f"{total} signals were not handled; they are raised again at the next start")
+    if total:
+        log.event("warning", f"{total} signals were not handled; they are raised again at the next start")
 
 
 def give(where: Places, found: Description, shared: Table) -> None:
@@ -110,6 +116,14 @@ def _entry(shared: Table, number: int) -> bytes:
         return b""
     start = shared.layout.entries + number * table.ENTRY
     return shared.memory[start : start + table.ENTRY]
+
+
+def _is_apps(shared: Table, number: int) -> bool:
+    """True if the app of this bus has registered it: not a process for itself, nor the bus before alone."""
+    cells, first = shared.cells, shared.entry(number)
+    return bool(cells[first + table.E_STAMP]) and not (
+        cells[first + table.E_FLAGS] & (table.RUNTIME_ENTRY | table.CARRIED)
+    )
 
 
 def _restore(shared: Table, number: int, entry: bytes) -> None:
