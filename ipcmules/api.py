@@ -14,7 +14,7 @@ from typing import Any, Union
 from ipcmules import membership, presence
 from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, NotAttached, SignalError, UnknownTarget
 from ipcmules.membership import Membership
-from ipcmules.mule import dispatch, hooks
+from ipcmules.mule import dispatch, harakiri, hooks
 from ipcmules.serving import BusGone, Waiter
 
 Message = Union[bytes, bytearray, memoryview, str]
@@ -199,6 +199,15 @@ def install_mule_msg_hook(hook: Callable[[bytes], Any]) -> None:
     if not callable(hook):
         raise TypeError(f"install_mule_msg_hook() takes a function, not {hook!r}")
     hooks.install(hook)
+
+
+def set_user_harakiri(seconds: float) -> None:
+    """Have this mule (or worker of --processes) killed unless this is called again within so many seconds.
+
+    0 takes it back. The log then shows the Python stack of every thread, and the message in hand is kept.
+    Raises NotAMule elsewhere, ValueError for a negative time. From uWSGI's set_user_harakiri.
+    """
+    harakiri.set_user(seconds)
 
 
 # Who and where

@@ -19,6 +19,7 @@ class Calls:
     farm_get_msg = staticmethod(api.farm_get_msg)
     flush = staticmethod(api.flush)
     install_mule_msg_hook = staticmethod(api.install_mule_msg_hook)
+    set_user_harakiri = staticmethod(api.set_user_harakiri)
     mule_id = staticmethod(api.mule_id)
     worker_id = staticmethod(api.worker_id)
     in_farm = staticmethod(api.in_farm)

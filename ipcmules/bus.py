@@ -54,6 +54,8 @@ class Bus(Calls):
         unique and keeps nothing.
     settings: values for the app, as --set K=V. mercy: seconds a stop may take to drain.
     queue_share: the share of RLIMIT_MSGQUEUE that its queues may take.
+    on_mule_death: 'dead-letter', 'requeue' (at most max_requeues times) or 'drop' a message in the hands of a
+        mule that died. on_hook_error: 'log' alone, or 'keep' a message whose hook raised.
 
     Raises ConfigError for a description that cannot be. The flat functions are its methods.
     """
@@ -71,6 +73,9 @@ class Bus(Calls):
         settings: Mapping[str, str] | None = None,
         mercy: float = 60.0,
         queue_share: float = 0.5,
+        on_mule_death: str = "dead-letter",
+        max_requeues: int = 3,
+        on_hook_error: str = "log",
     ) -> None:
         self.name = name or f"bus-{os.getpid()}-{secrets.token_hex(4)}"
         self._config = BusConfig(
@@ -85,6 +90,9 @@ class Bus(Calls):
             settings=tuple((str(key), str(value)) for key, value in (settings or {}).items()),
             mercy=mercy,
             queue_share=queue_share,
+            on_mule_death=on_mule_death,
+            max_requeues=max_requeues,
+            on_hook_error=on_hook_error,
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None

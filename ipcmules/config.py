@@ -17,6 +17,10 @@ _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
 #: As many as the shared table has records for workers (table.WORKER_SLOTS).
 MAX_WORKERS = 256
+#: Values of on_mule_death and of on_hook_error.
+ON_MULE_DEATH = ("dead-letter", "requeue", "drop")
+ON_HOOK_ERROR = ("log", "keep")
+
 #: More would need more than the 256 queues a Linux system has by default (fs.mqueue.queues_max).
 MAX_MULES = 4096
 
@@ -81,10 +85,17 @@ class BusConfig:
     settings: tuple[tuple[str, str], ...] = ()  #: --set K=V
     pyargv: tuple[str, ...] = ()  #: sys.argv[1:] of mule programs
     mercy: float = 60.0  #: --mule-reload-mercy, seconds
+    harakiri: float = 0.0  #: --mule-harakiri, seconds a hook or handler may take; 0 for ever
+    handler_harakiri: float = 0.0  #: the same of a [uwsgi] section, where it is for handlers alone
+    max_messages: int = 0  #: --mule-max-msgs: a mule is replaced after so many; 0 never
+    touch_reload: tuple[str, ...] = ()  #: --touch-mules-reload, absolute paths
     queue_share: float = 0.5  #: share of RLIMIT_MSGQUEUE this bus may take for its queues
     directory: str = "."  #: current directory of the bus's processes, importable
     paths: tuple[str, ...] = ()  #: more of sys.path, in front
     command: tuple[str, ...] = ()  #: -- COMMAND
+    on_mule_death: str = "dead-letter"  #: what becomes of a message in the hands of a mule that died
+    max_requeues: int = 3  #: with on_mule_death 'requeue': deaths after which it is a dead letter
+    on_hook_error: str = "log"  #: what becomes of a message whose hook raised
     main: str = ""  #: base64 pickle of multiprocess' preparation data, for 'pickled' programs
     owner: tuple[int, int] = (0, 0)  #: pid and start time of the embedding program
 
@@ -92,13 +103,28 @@ class BusConfig:
         check_name(self.name)
         if len(self.mules) > MAX_MULES:
             raise ConfigError(f"{len(self.mules)} mules are too many: at most {MAX_MULES}")
-        for number, what, most in ((self.processes, "processes", MAX_WORKERS), (self.locks, "locks", 4096)):
+        for value, allowed, what in (
+            (self.on_mule_death, ON_MULE_DEATH, "on_mule_death"),
+            (self.on_hook_error, ON_HOOK_ERROR, "on_hook_error"),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"{what}={value!r}: give one of {', '.join(allowed)}")
+        for number, what, most in (
+            (self.processes, "processes", MAX_WORKERS),
+            (self.locks, "locks", 4096),
+            (self.max_requeues, "max_requeues", 4096),
+        ):
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
                 raise ConfigError(f"{what}={number!r}: give a number from 0 to {most}")
         if not 0 < self.queue_share <= 1:
             raise ConfigError(f"queue_share={self.queue_share!r}: give a share above 0, up to 1")
         if not self.mercy >= 0:
             raise ConfigError(f"mercy={self.mercy!r}: give seconds, 0 or more")
+        for time in (self.harakiri, self.handler_harakiri):
+            if not 0 <= time <= 1e9:
+                raise ConfigError(f"harakiri={time!r}: give seconds, 0 (for ever) or more")
+        if type(self.max_messages) is not int or not 0 <= self.max_messages < 2**63:
+            raise ConfigError(f"max_messages={self.max_messages!r}: give a number, 0 (never) or more")
         self._check_farms()
 
     def _check_farms(self) -> None:
@@ -128,6 +154,6 @@ class BusConfig:
         values["mules"] = tuple(Program(**each) for each in data["mules"])
         values["farms"] = tuple(Farm(each["name"], tuple(each["mules"])) for each in data["farms"])
         values["settings"] = tuple((key, value) for key, value in data["settings"])
-        for name in ("imports", "pyargv", "paths", "command", "owner"):
+        for name in ("imports", "pyargv", "paths", "command", "owner", "touch_reload"):
             values[name] = tuple(data[name])
         return cls(**values)

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from ipcmules import api, membership
 from ipcmules.errors import MessageTypeError, SignalError, UnknownTarget
+from ipcmules.mule import harakiri as deadlines
 from ipcmules.mule import hooks
 from ipcmules.places import check_name
 from ipcmules.signals.identity import Identities, name_of
@@ -199,6 +200,30 @@ def thread(function: Callable[P, object]) -> Callable[P, threading.Thread]:
         return started
 
     return start
+
+
+def harakiri(seconds: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Have the mule or worker killed when a call of the function takes longer, as set_user_harakiri() does.
+
+    Calls within calls, and in several threads, each have their own time. In a process that is neither a mule
+    nor a worker of --processes the function just runs. From uWSGI's @harakiri.
+    """
+    if callable(seconds):
+        raise TypeError("@harakiri needs a time in seconds: @harakiri(30)")
+    checked = deadlines.check_seconds(seconds)
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            key = deadlines.arm(checked) if checked else None
+            try:
+                return function(*args, **kwargs)
+            finally:
+                deadlines.disarm(key)
+
+        return call
+
+    return decorate
 
 
 @overload

@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     import logging
 
 NAME = "ipcmules"
+#: How configure() has events written: lines for people, or one JSON object a line.
+FORMATS = ("text", "json")
+#: Names the format for every process of a bus; `ipcmules run --log-format` sets it.
+FORMAT_VARIABLE = "IPCMULES_LOG_FORMAT"
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 #: What stands in the brackets; replaced as a whole, so a reader never sees half of it.
 _identity = f"{NAME} {os.getpid()}"
+#: The same in parts, for JSON: bus, role, number.
+_parts: tuple[str, str, int] = ("", "", 0)
 #: True once configure() was called: events go to our own stderr handler.
 _own_handler = False
 _logger: logging.Logger | None = None
@@ -25,12 +31,16 @@ _logger: logging.Logger | None = None
 
 def identify(bus: str, role: str, number: int = 0) -> None:
     """Set what stands in the brackets: the bus, the role ('master', 'mule'), the number if there is one."""
-    global _identity
+    global _identity, _parts
+    _parts = (bus, role, number)
     _identity = f"{bus} {role} {number}" if number else f"{bus} {role}"
 
 
 def configure() -> None:
-    """Send events of this process (and of what it forks) to stderr, whatever the app configures."""
+    """Send events of this process (and of what it forks) to stderr, whatever the app configures.
+
+    In the format that IPCMULES_LOG_FORMAT names; text if it names none.
+    """
     global _own_handler, _logger
     _own_handler = True
     _logger = None
@@ -49,7 +59,8 @@ def event(level: str, text: str, **fields: object) -> None:
         # logging.config disables loggers it was not told about.
         _logger.disabled = False
     rest = "".join(f" {key}={value}" for key, value in fields.items())
-    _logger.log(LEVELS.get(level, 20), "%s", text + rest, extra={"ipcmules": _identity})
+    extra = {"ipcmules": _identity, "ipcmules_event": (text, _parts, fields)}
+    _logger.log(LEVELS.get(level, 20), "%s", text + rest, extra=extra)
 
 
 def exception(text: str) -> None:
@@ -84,7 +95,30 @@ def _stderr_handler() -> logging.Handler:
                 pass  # nobody can be told
 
     handler = Lines()
-    handler.setFormatter(
-        logging.Formatter("%(asctime)s.%(msecs)03d [%(ipcmules)s] %(message)s", "%Y-%m-%d %H:%M:%S")
-    )
+    if os.environ.get(FORMAT_VARIABLE) == "json":
+        handler.format = _as_json  # type: ignore[method-assign] # a formatter class would only wrap this
+    else:
+        handler.setFormatter(
+            logging.Formatter("%(asctime)s.%(msecs)03d [%(ipcmules)s] %(message)s", "%Y-%m-%d %H:%M:%S")
+        )
     return handler
+
+
+def _as_json(record: logging.LogRecord) -> str:
+    """One event as JSON in one line; docs/reference.md, "Logging", lists the keys."""
+    import json
+    from datetime import datetime
+
+    text, (bus, role, number), fields = record.__dict__["ipcmules_event"]
+    when = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
+    values = {
+        "time": when,
+        "level": record.levelname.lower(),
+        "bus": bus,
+        "role": role,
+        "number": number,
+        "pid": record.process,
+        "message": text,
+    }
+    # An event's own fields never hide these.
+    return json.dumps({**fields, **values}, default=str)

@@ -59,6 +59,12 @@ def private_directory(path: str) -> str:
     return path
 
 
+def private_state(where: Places) -> str:
+    """Make a bus's state directory if it is missing, and return it. Raises AccessError as private_directory()."""
+    os.makedirs(os.path.dirname(where.state), mode=0o700, exist_ok=True)
+    return private_directory(where.state)
+
+
 def runtime_root() -> str:
     """The directory that holds one directory a running bus."""
     given = os.environ.get(RUNTIME_VARIABLE)
@@ -123,6 +129,10 @@ class Places:
     def failure(self, process: str) -> str:
         """Where a process that fails to load leaves its traceback, e.g. 'mule3', 'template'."""
         return os.path.join(self.runtime, f"failed.{process}")
+
+    def stack(self, process: str) -> str:
+        """Where a process writes the Python stacks of its threads when the master asks for them."""
+        return os.path.join(self.runtime, f"stack.{process}")
 
     def queue(self, endpoint: str) -> str:
         """The POSIX name of a message queue: 'pool', 'mule3', 'farm.mail'."""

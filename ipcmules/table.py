@@ -20,13 +20,13 @@ import posix_ipc
 from ipcmules.atomics import COUNTER_SIZE
 from ipcmules.errors import AccessError, LimitError
 
-MAGIC = 0x31304C55_4D435049  # "IPCMUL01" as a little-endian number
+MAGIC = 0x32304C55_4D435049  # "IPCMUL02" as a little-endian number
 SIGNALS = 256
 #: Numbers that attached and started workers can have, from 1.
 WORKER_SLOTS = 256
 
 PAGE = 4096
-RECORD = 128
+RECORD = 256
 ENTRY = 192
 ENDPOINT = SIGNALS * COUNTER_SIZE
 
@@ -38,6 +38,12 @@ H_WORKERS = 8
 H_DROPPED = 9
 #: Changes whenever a worker number is claimed or released; written with the registry lock held.
 H_WORKERS_VERSION = 10
+#: Generation of the code: of the template that processes are forked from, from 1; each reload has a new one.
+H_CODE = 11
+#: Reloads begun, ended (in whatever way), and which one failed last; written by the master in this order.
+H_RELOADS, H_RELOADED, H_RELOAD_FAILED = 12, 13, 14
+#: When the master looks for deadlines next (time.monotonic_ns()); 0: not unless it is told.
+H_LOOK = 15
 
 # Bus states, in H_STATE.
 STARTING, READY, STOPPING, STOPPED = 1, 2, 3, 4
@@ -50,10 +56,21 @@ R_EXCEPTIONS = 9
 R_ENTERED = 10  # time.monotonic_ns() at which its program was entered
 R_LISTENING = 11  # 1 while it waits in signal_wait(), for signals that nobody registered
 R_URGENT = 12  # set by senders of a message with a priority, cleared by the mule when it looks for it
+R_LEAVING = 13  # why it ends: LEAVES_* below; set before the end, cleared by the master before the next start
+R_DEADLINE = 14  # time.monotonic_ns() at which the master kills it; 0: never
+R_DEATH, R_DIED = 15, 16  # written by the master: how its predecessor ended (deaths.py), time.time_ns()
+R_CHANGED = 17  # time.monotonic_ns() at which R_STATE changed last
+R_DOING = 18  # what the app is doing in it: DOES_* below, shifted by 8, and a signal's number
 
 # Process states, in R_STATE.
 ABSENT, LOADING, ENTERED, WAITING, BUSY, ENDING = range(6)
 STATE_NAMES = ("absent", "loading", "running", "waiting", "busy", "ending")
+
+# Values of R_LEAVING: the master replaces it; it replaces itself (--mule-max-msgs).
+LEAVES_FOR_RELOAD, LEAVES_BY_COUNT = 1, 2
+
+# Values of R_DOING, before the shift.
+DOES_NOTHING, DOES_SIGNAL, DOES_MESSAGE, DOES_BODY = range(4)
 
 # Bits of R_READER.
 READS_OWN, READS_SHARED = 1, 2
@@ -65,6 +82,8 @@ E_TARGET, E_HANDLER = 64, 128
 MARKED, NUDGED = 1, 2
 #: In E_FLAGS: registered outside loading the app, by the process in the owner cells.
 RUNTIME_ENTRY = 1
+#: In E_FLAGS: left by the bus before this one with signals to be handled; nobody has registered it again yet.
+CARRIED = 2
 
 
 @dataclass(frozen=True)
@@ -197,6 +216,7 @@ def create(name: str, layout: Layout, generation: int) -> Table:
     cells = table.cells
     cells[H_GENERATION] = generation
     cells[H_MULES], cells[H_FARMS] = layout.mules, layout.farms
+    cells[H_CODE] = 1
     cells[H_STATE] = STARTING
     cells[H_MAGIC] = MAGIC
     return table

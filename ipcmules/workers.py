@@ -60,7 +60,9 @@ def _write(member: Membership, number: int) -> None:
     me = processes.current()
     cells, record = shared.cells, shared.worker(number)
     cells[record + table.R_SIGNALS] = cells[record + table.R_EXCEPTIONS] = 0
+    cells[record + table.R_DEADLINE] = cells[record + table.R_DOING] = 0
     cells[record + table.R_SINCE] = time.time_ns()
+    cells[record + table.R_CHANGED] = time.monotonic_ns()
     cells[record + table.R_LAUNCHED] = int(member.role == "worker")
     cells[record + table.R_STATE] = table.WAITING
     cells[record + table.R_START] = me.start

@@ -22,7 +22,7 @@ def described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         (tmp_path / name).write_text("")
     seen: list[BusConfig] = []
 
-    def record(config: BusConfig, report: object = None) -> int:
+    def record(config: BusConfig, report: object = None, reread: object = None) -> int:
         seen.append(config)
         return 7
 
@@ -66,6 +66,12 @@ def test_every_option_of_the_command_line(described: Any, tmp_path: Path) -> Non
             "--one two",
             "--mule-reload-mercy",
             "2.5",
+            "--mule-harakiri=30",
+            "--mule-max-msgs",
+            "1000",
+            "--touch-mules-reload",
+            "a.touch",
+            "--touch-mules-reload=/b",
         ),
         *("--chdir", "sub", "--pythonpath", "..", "--pythonpath=/opt", "--queue-share", "0.25"),
         *("--", "sh", "-c", "--mule", "--"),
@@ -88,6 +94,9 @@ def test_every_option_of_the_command_line(described: Any, tmp_path: Path) -> Non
         settings=(("k", "v=w"), ("l", "")),
         pyargv=("--one", "two"),
         mercy=2.5,
+        harakiri=30.0,
+        max_messages=1000,
+        touch_reload=(str(tmp_path / "sub" / "a.touch"), "/b"),
         queue_share=0.25,
         directory=str(tmp_path / "sub"),
         paths=(str(tmp_path / "sub" / ".."), "/opt"),
@@ -118,6 +127,7 @@ def test_an_ini_file(described: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "enable-threads = true\nmodule = package.wsgi:application\nwsgi-file = app.py\nimport = json\n"
         "shared-import = base64\nmule = worker.py\nmules = 1\nfarm = f:1,2\nlocks = 3\nlazy-apps = false\n"
         "pythonpath = lib\nset = a=1\nenv = SET_BY_INI=yes\npyargv = x y\nmule-reload-mercy = 5\n"
+        "mule-harakiri = 4\nmule-max-msgs = 7\ntouch-mules-reload = t1\ntouch-mules-reload = t2\n"
         "[ipcmules]\nprocesses = 1\nbus = ini\nqueue-share = 0.1\n"
     )
     found = described("--ini", "u.ini")
@@ -132,6 +142,9 @@ def test_an_ini_file(described: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
         settings=(("a", "1"),),
         pyargv=("x", "y"),
         mercy=5.0,
+        handler_harakiri=4.0,
+        max_messages=7,
+        touch_reload=(str(tmp_path / "t1"), str(tmp_path / "t2")),
         queue_share=0.1,
         directory=str(tmp_path),
         paths=(str(tmp_path / "lib"),),
@@ -158,7 +171,7 @@ def test_a_toml_file(described: Any, tmp_path: Path, header: str) -> None:
         + 'bus = "t"\nmule = ["", "worker.py", "pkg.mod:func"]\nmules = 2\nfarm = {f = [1, 2], g = [5]}\n'
         'locks = 2\nlazy-apps = true\nprocesses = 1\nimport = ["json", "app.py"]\nqueue-share = 1\n'
         'set = {a = "x", n = 3, yes = true}\npyargv = ["one word", "two"]\nmule-reload-mercy = 1.5\n'
-        'pythonpath = "lib"\n'
+        'pythonpath = "lib"\nmule-harakiri = 2.5\nmule-max-msgs = 9\ntouch-mules-reload = ["x", "/y"]\n'
     )
     assert described("--config", "b.toml") == BusConfig(
         name="t",
@@ -177,6 +190,9 @@ def test_a_toml_file(described: Any, tmp_path: Path, header: str) -> None:
         settings=(("a", "x"), ("n", "3"), ("yes", "true")),
         pyargv=("one word", "two"),
         mercy=1.5,
+        harakiri=2.5,
+        max_messages=9,
+        touch_reload=(str(tmp_path / "x"), "/y"),
         queue_share=1.0,
         directory=str(tmp_path),
         paths=(str(tmp_path / "lib"),),
@@ -226,3 +242,12 @@ def test_which_name_a_bus_gets(described: Any, tmp_path: Path, monkeypatch: pyte
 def test_a_config_survives_json(described: Any) -> None:
     found = described("--mule=worker.py", "--mule", "--farm=f:1,2", "--set=a=b", "--pyargv=x", "--", "true")
     assert BusConfig.from_json(found.to_json()) == found
+
+
+def test_harakiri_of_a_uwsgi_section_is_for_handlers_alone(described: Any, tmp_path: Path) -> None:
+    (tmp_path / "u.ini").write_text("[uwsgi]\nmule-harakiri = 4\n")
+    (tmp_path / "own.ini").write_text("[ipcmules]\nmule-harakiri = 5\n")
+    found = described("--ini", "u.ini")
+    assert (found.harakiri, found.handler_harakiri) == (0.0, 4.0)
+    assert described("--ini", "own.ini").harakiri == 5.0
+    assert described("--ini", "u.ini", "--mule-harakiri", "6").harakiri == 6.0

@@ -36,10 +36,17 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
         settings=given.get("settings", ()),
         pyargv=given.get("pyargv", ()),
         mercy=given.get("mercy", BusConfig.mercy),
+        harakiri=given.get("harakiri", BusConfig.harakiri),
+        handler_harakiri=given.get("handler_harakiri", BusConfig.handler_harakiri),
+        max_messages=given.get("max_messages", BusConfig.max_messages),
+        touch_reload=tuple(os.path.join(directory, each) for each in given.get("touch_reload", ())),
         queue_share=given.get("queue_share", BusConfig.queue_share),
         directory=directory,
         paths=tuple(os.path.join(directory, each) for each in given.get("paths", ())),
         command=command,
+        on_mule_death=given.get("on_mule_death", BusConfig.on_mule_death),
+        max_requeues=given.get("max_requeues", BusConfig.max_requeues),
+        on_hook_error=given.get("on_hook_error", BusConfig.on_hook_error),
     )
     _check_command(command, directory)
     return config

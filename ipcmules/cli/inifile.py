@@ -43,7 +43,10 @@ def load(path: str, given: Given) -> None:
         if _ignored(entry):
             continue
         if entry.key in OPTIONS:
-            given.add(entry.key, entry.value, f"{path}, line {entry.line}, {entry.key}")
+            # In uWSGI it guards handlers alone: hooks that were never meant to be quick stay unguarded.
+            only_handlers = entry.section == "uwsgi" and entry.key == "mule-harakiri"
+            name = "uwsgi mule-harakiri" if only_handlers else entry.key
+            given.add(name, entry.value, f"{path}, line {entry.line}, {entry.key}")
         else:
             unused[entry.key] = None
     if unused:

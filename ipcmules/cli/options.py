@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ipcmules.config import Program, farm, program
+from ipcmules.config import ON_HOOK_ERROR, ON_MULE_DEATH, Program, farm, program
 from ipcmules.errors import ConfigError
+from ipcmules.log import FORMATS
 from ipcmules.places import check_name
 
 Value = TypeVar("Value")
@@ -53,6 +54,17 @@ def seconds(text: str) -> float:
     return value
 
 
+def _harakiri(text: str) -> float:
+    value = seconds(text)
+    if value > 1e9:
+        raise ConfigError(f"{text!r} is too long a time: give seconds, 0 for none")
+    return value
+
+
+def _count(text: str) -> int:
+    return number(text, 0, 999_999_999)
+
+
 def share(text: str) -> float:
     """A share above 0 and up to 1, or ConfigError."""
     value = _float(text)
@@ -77,6 +89,17 @@ def flag(text: str) -> bool:
     if word in ("false", "no", "off", "0"):
         return False
     raise ConfigError(f"{text!r} is neither true nor false: write one of them, or the option alone")
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """A reader that takes one of some words, or raises ConfigError."""
+
+    def read(text: str) -> str:
+        if text in allowed:
+            return text
+        raise ConfigError(f"{text!r} is not known: give one of {', '.join(allowed)}")
+
+    return read
 
 
 def pair(text: str) -> tuple[tuple[str, str], ...]:
@@ -132,6 +155,7 @@ _shared_import = Option("shared_imports", "text", _each(_nonblank("module or fil
 _module = Option("applications", "text", _application, repeatable=True)
 _file = Option("applications", "text", _application_file, repeatable=True)
 _path = Option("paths", "text", _each(_nonblank("directory")), repeatable=True)
+_touch = Option("touch_reload", "text", _each(_nonblank("file")), repeatable=True)
 _lazy = Option("lazy_apps", "flag", flag)
 
 #: By name: the same on the command line (those that `run` declares), in ini sections and in TOML.
@@ -162,11 +186,19 @@ OPTIONS: dict[str, Option] = {
     "env": Option("environment", "pair", _environment, repeatable=True),
     "pyargv": Option("pyargv", "text", lambda text: tuple(text.split())),
     "mule-reload-mercy": Option("mercy", "seconds", seconds),
+    "mule-harakiri": Option("harakiri", "seconds", _harakiri),
+    "uwsgi mule-harakiri": Option("handler_harakiri", "seconds", _harakiri),
+    "mule-max-msgs": Option("max_messages", "number", _count),
+    "touch-mules-reload": _touch,
     "chdir": Option("chdir", "text", _nonblank("directory")),
     "pythonpath": _path,
     "python-path": _path,
     "pp": _path,
     "queue-share": Option("queue_share", "share", share),
+    "on-mule-death": Option("on_mule_death", "text", one_of(*ON_MULE_DEATH)),
+    "max-requeues": Option("max_requeues", "number", number),
+    "on-hook-error": Option("on_hook_error", "text", one_of(*ON_HOOK_ERROR)),
+    "log-format": Option("log_format", "text", one_of(*FORMATS)),
 }
 
 

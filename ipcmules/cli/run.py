@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ipcmules import log
 from ipcmules.cli.assembly import build
 from ipcmules.cli.options import Given
 from ipcmules.config import BusConfig
@@ -17,7 +18,7 @@ from ipcmules.config import BusConfig
 _ORDER, _COMMAND = "ipcmules.order", "ipcmules.command"
 
 
-class _Run(click.Command):
+class DescribesBus(click.Command):
     """Splits off '-- COMMAND', and reads --mule as uWSGI's getopt does: its value only after '='.
 
     click would take the next word for the optional value, whatever it is meant for.
@@ -82,7 +83,7 @@ def _option(*names: str, metavar: str, help: str, many: bool = False) -> Callabl
     return click.option(*names, metavar=metavar, help=help, multiple=many)
 
 
-@click.command(cls=_Run, options_metavar="[OPTIONS] [-- COMMAND...]")
+@click.command(cls=DescribesBus, options_metavar="[OPTIONS] [-- COMMAND...]")
 @_option(
     "--mule",
     metavar="[=PROGRAM]",
@@ -101,10 +102,29 @@ def _option(*names: str, metavar: str, help: str, many: bool = False) -> Callabl
 @_option("--bus", metavar="NAME", help="Name the bus [default: $IPCMULES_BUS, else 'default'].")
 @_option("--set", "settings", metavar="KEY=VALUE", many=True, help="Set a value that the app can read.")
 @_option("--pyargv", metavar="ARGS", help="Arguments of mule programs, separated by spaces.")
-@_option("--mule-reload-mercy", metavar="SECONDS", help="How long a stop may take to drain [default: 60].")
+@_option(
+    "--mule-reload-mercy",
+    metavar="SECONDS",
+    help="How long a stop may take to drain, and a reloaded mule to finish [default: 60].",
+)
+@_option("--mule-harakiri", metavar="SECONDS", help="Kill a mule whose hook or handler takes longer.")
+@_option("--mule-max-msgs", metavar="N", help="Replace a mule after N messages.")
+@_option("--touch-mules-reload", metavar="FILE", many=True, help="Reload when FILE is touched.")
 @_option("--chdir", metavar="DIR", help="Change directory first; other paths are relative to it.")
 @_option("--pythonpath", metavar="DIR", many=True, help="Add a directory to sys.path.")
 @_option("--queue-share", metavar="SHARE", help="Share of RLIMIT_MSGQUEUE for this bus [default: 0.5].")
+@_option(
+    "--on-mule-death",
+    metavar="dead-letter|requeue|drop",
+    help="What becomes of a message in the hands of a mule that died [default: dead-letter].",
+)
+@_option("--max-requeues", metavar="N", help="With requeue: a dead letter after N requeues [default: 3].")
+@_option(
+    "--on-hook-error",
+    metavar="log|keep",
+    help="What becomes of a message whose hook raised: keep makes it a dead letter [default: log].",
+)
+@_option("--log-format", metavar="text|json", help="How events are written to stderr [default: text].")
 @_option("--ini", metavar="FILE", many=True, help="Read options from a uWSGI ini file.")
 @_option("--config", metavar="FILE", many=True, help="Read options from a TOML file.")
 @click.pass_context
@@ -123,19 +143,40 @@ def command(
     With a COMMAND, run it once the bus is ready; when it ends the bus stops, and its exit code is passed
     on. Options on the command line go before those of files; repeatable ones add to them.
     """
+
+    def describe() -> BusConfig:
+        given = collect(ctx, ini, config, mule, mules, others)
+        # uWSGI's env: for the app and for the command, so for this process, which starts both.
+        os.environ.update(given.get("environment", ()))
+        if given.get("log_format", ""):
+            os.environ[log.FORMAT_VARIABLE] = given.get("log_format", "")
+        described = build(given, bus, ctx.meta[_COMMAND])
+        if given.unused:
+            print(f"ipcmules: options that have no meaning here: {'; '.join(given.unused)}", file=sys.stderr)
+        return described
+
+    described = describe()
+
+    from ipcmules.master.run import run
+
+    again = describe if ini or config else None
+    return run(described, lambda report: _say_ready(described, report), reread=again)
+
+
+def collect(
+    ctx: click.Context,
+    ini: Sequence[str],
+    config: Sequence[str],
+    mule: Sequence[str],
+    mules: Sequence[str],
+    others: dict[str, Any],
+) -> Given:
+    """The options that describe a bus, from files and then from the command line; `doctor` takes them too."""
     given = Given()
     _read_files(given, ini, config)
     _add_mules(given, ctx.meta[_ORDER], iter(mule), iter(mules))
     _add_others(given, others)
-    # uWSGI's env: for the app and for the command, so for this process, which starts both.
-    os.environ.update(given.get("environment", ()))
-    described = build(given, bus, ctx.meta[_COMMAND])
-    if given.unused:
-        print(f"ipcmules: options that have no meaning here: {'; '.join(given.unused)}", file=sys.stderr)
-
-    from ipcmules.master.run import run
-
-    return run(described, lambda report: _say_ready(described, report))
+    return given
 
 
 def _read_files(given: Given, ini: Sequence[str], config: Sequence[str]) -> None:
@@ -177,12 +218,11 @@ def _say_ready(config: BusConfig, report: dict[str, Any]) -> None:
         _count(config.processes, "worker"),
         _count(config.locks + 1, "lock"),
     )
-    print(
-        f"ipcmules: bus {config.name} ready: {', '.join(counts)}, "
-        f"in {report['seconds']:.2f} s (pid {report['pid']})",
-        file=sys.stderr,
-        flush=True,
-    )
+    text = f"bus {config.name} ready: {', '.join(counts)}, in {report['seconds']:.2f} s"
+    if os.environ.get(log.FORMAT_VARIABLE) == "json":
+        log.event("info", text)  # then everything on stderr is JSON
+    else:
+        print(f"ipcmules: {text} (pid {report['pid']})", file=sys.stderr, flush=True)
 
 
 def _count(number: int, what: str) -> str:

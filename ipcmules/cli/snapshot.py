@@ -13,6 +13,7 @@ import posix_ipc
 from ipcmules import description as descriptions
 from ipcmules import liveness, table
 from ipcmules.description import Description, QueueSpec
+from ipcmules.master import deaths
 from ipcmules.places import Places
 from ipcmules.table import Table
 
@@ -105,8 +106,32 @@ def _process(shared: Table | None, record: int) -> dict[str, Any]:
         "signals": cells[table.R_SIGNALS],
         "exceptions": cells[table.R_EXCEPTIONS],
         "respawns": max(cells[table.R_SPAWNS] - 1, 0),
-        "uptime": round(max(time.time_ns() - since, 0) / 1e9, 1) if since else 0.0,
+        "uptime": _seconds(time.time_ns() - since) if since else 0.0,
+        "doing": _doing(cells),
+        "since": _since(cells),
+        "last_death": deaths.describe(cells[table.R_DEATH]),
+        "last_death_ago": _seconds(time.time_ns() - cells[table.R_DIED]) if cells[table.R_DIED] else None,
     }
+
+
+def _doing(cells: list[int]) -> str:
+    """What the app does in the process now, '' if it runs no function for a signal or message."""
+    kind, number = cells[table.R_DOING] >> 8, cells[table.R_DOING] & 0xFF
+    return {
+        table.DOES_SIGNAL: f"handler of signal {number}",
+        table.DOES_MESSAGE: "message hook",
+        table.DOES_BODY: "body",
+    }.get(kind, "")
+
+
+def _since(cells: list[int]) -> float:
+    """For how long it has been in its state, in seconds."""
+    began = cells[table.R_CHANGED]
+    return _seconds(time.monotonic_ns() - began) if began and cells[table.R_PID] else 0.0
+
+
+def _seconds(nanoseconds: int) -> float:
+    return round(max(nanoseconds, 0) / 1e9, 1)
 
 
 def _name(state: int) -> str:

@@ -36,7 +36,13 @@ def _print(found: dict[str, Any]) -> None:
     waiting = [f"{each['endpoint']} {each['messages']}" for each in found["queues"] if each["messages"]]
     farms = [f"{name}: {', '.join(map(str, mules))}" for name, mules in found["farms"].items()]
     # soft_wrap: lines that a program reads are not broken at 80 columns.
-    for title, entries in (("farms", farms), ("frames queued", waiting)):
+    deaths = [
+        f"{kind} {each['id']} {each['last_death']} {_duration(each['last_death_ago'])} ago"
+        for kind, group in (("mule", found["mules"]), ("worker", found["workers"]))
+        for each in group
+        if each["last_death"]
+    ]
+    for title, entries in (("farms", farms), ("frames queued", waiting), ("last deaths", deaths)):
         console.print(f"{title}: {'; '.join(entries) or 'none'}", markup=False, soft_wrap=True)
 
 
@@ -54,8 +60,14 @@ def _processes(found: dict[str, Any]) -> Any:
     for name, program, each in rows:
         counts = (str(each[key]) for key in ("pid", "messages", "signals", "respawns"))
         # Text: a program's name is no markup.
-        table.add_row(name, each["state"], Text(program), *counts, _duration(each["uptime"]))
+        table.add_row(name, _state(each), Text(program), *counts, _duration(each["uptime"]))
     return table
+
+
+def _state(process: dict[str, Any]) -> str:
+    if not process["pid"]:
+        return str(process["state"])
+    return f"{process['doing'] or process['state']} {_duration(process['since'])}"
 
 
 def _kind(worker: dict[str, Any]) -> str:

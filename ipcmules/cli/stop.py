@@ -31,7 +31,7 @@ def command(bus: str | None) -> int:
     Exits with 0 when the bus is gone, with 1 where it does not end in time.
     """
     where = running(bus)
-    found = _description(where)
+    found = description_of(where)
     if found is None:
         return 0
     # A pid file descriptor is one process for ever: a pid that is reused meanwhile gets no signal.
@@ -48,7 +48,7 @@ def command(bus: str | None) -> int:
         os.close(master)
 
 
-def _description(where: Places) -> Description | None:
+def description_of(where: Places) -> Description | None:
     """What the living master wrote; None once there is no master any more."""
     deadline = time.monotonic() + _PATIENCE
     while True:

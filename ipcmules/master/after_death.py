@@ -1,41 +1,51 @@
 """What follows from the death of a mule or worker, before it is started again.
 
-What it had in hand is kept, its record says that nobody is there, and somebody else is woken: a mule
-that was killed between its wake-up and its receive has left the message in the queue, beside idle mules.
+What it had in hand goes where --on-mule-death says (casualties.py), its record says that nobody is there,
+and somebody else is woken: a mule that was killed between its wake-up and its receive has left the message
+in the queue, beside idle mules.
 """
 
 from __future__ import annotations
 
+import time
+from functools import partial
+
 from ipcmules import table
-from ipcmules.master.children import Child, describe_status
+from ipcmules.master import casualties, deaths
+from ipcmules.master.children import Child
 from ipcmules.master.objects import Objects
 from ipcmules.master.readiness import record_of
-from ipcmules.messages import inflight, kept
+from ipcmules.messages import inflight
 from ipcmules.signals.raiser import Raiser
 
 
-def clean_up(objects: Objects, child: Child, pid: int, status: int) -> bool:
-    """Put away what the process left. Returns True if it had a message in hand."""
+def clean_up(objects: Objects, child: Child, pid: int) -> bool:
+    """Put away what the process left, and note how it ended (child.death).
+
+    Returns True if it had a message in hand.
+    """
+    cells, record = objects.table.cells, record_of(objects, child)
+    cells[record + table.R_DEATH] = child.death
+    cells[record + table.R_DIED] = time.time_ns()
+    cells[record + table.R_DEADLINE] = 0
     if child.role != "mule":
         return False  # its number is given back as any worker's is (attached.py)
-    cells, record = objects.table.cells, record_of(objects, child)
     if cells[record + table.R_PID] == pid:
         cells[record + table.R_STATE] = table.ABSENT
         cells[record + table.R_READER] = 0
         cells[record + table.R_LISTENING] = 0
         cells[record + table.R_PID] = 0
-    if status == 0:  # it ended by itself, if only by os._exit(0): what it had in hand is done
+    if deaths.is_success(child.death):  # it ended by itself, if only by os._exit(0): what it had in hand is done
         inflight.clear(objects.where, child.number)
-    found = inflight.recover(objects.where, child.number)
-    for left in found:
-        kept.keep(
-            objects.where,
-            left.data,
-            left.endpoint,
-            f"mule {child.number} {describe_status(status)}",
-            child.name,
-        )
-    return bool(found)
+    put_away = partial(
+        casualties.put_away,
+        objects.where,
+        objects.description.config,
+        f"mule {child.number} {deaths.describe(child.death)}",
+        child.name,
+        requeue=objects.requeue,
+    )
+    return bool(inflight.recover(objects.where, child.number, put_away))
 
 
 def nudge(objects: Objects, child: Child) -> None:

@@ -28,6 +28,10 @@ class Child:
     ready: bool = False  #: it has been ready once
     young_deaths: int = 0  #: in a row
     spawns: int = 0
+    code: int = 0  #: generation of the code of the template that was asked for it
+    asked: int = 0  #: pid of the template that was asked for it and has not answered yet
+    sentence: int = 0  #: what the master has decided about this process (deaths.py), 0: nothing
+    death: int = 0  #: how the one before ended (deaths.py)
 
     @property
     def key(self) -> tuple[str, int]:
@@ -45,6 +49,7 @@ class Child:
     def started(self, pid: int) -> None:
         """The template has forked it."""
         self.pid = pid
+        self.asked = self.sentence = 0
         self.born = time.monotonic()
         self.spawns += 1
 

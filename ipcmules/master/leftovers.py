@@ -1,12 +1,12 @@
-"""Messages that are still queued when a bus ends, saved for its next start, and queued again there.
+"""Messages that are still queued when a bus ends, saved for its next start.
 
-Saved as kept messages with a reason of their own (LEFT), one file each: a master that is killed between
-saving and queueing loses nothing. Used at a stop, and when a dead bus of the same name is taken over.
+Saved as kept messages that wait to be queued again (kept.Kept.again), one file each: a master that is
+killed between saving and queueing loses nothing. Used at a stop, and when a dead bus of the same name is
+taken over. feeder.py queues them again.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +15,7 @@ import posix_ipc
 
 from ipcmules import log
 from ipcmules.description import Description, QueueSpec
-from ipcmules.master.loop import WRITE, Loop
+from ipcmules.master import casualties
 from ipcmules.messages import frames, inflight, kept, large, queues
 from ipcmules.places import Places
 
@@ -27,13 +27,15 @@ def save(where: Places, found: Description) -> int:
 
     An unnamed bus keeps nothing: its messages are counted and dropped. Returns how many there were.
     """
-    count = sum(_save_in_flight(where, found, number) for number in range(1, len(found.config.mules) + 1))
+    named = found.config.named
+    count = 0 if named else _drop_waiting(where)
+    count += sum(_save_in_flight(where, found, number) for number in range(1, len(found.config.mules) + 1))
     for spec in found.queues:
-        for data in _queued(where, spec, found.config.named):
+        for data, priority, attempts in _queued(spec, named):
             count += 1
-            if found.config.named:
-                kept.store(where, data, spec.endpoint, LEFT)
-    if count and found.config.named:
+            if named:
+                kept.store(where, data, spec.endpoint, LEFT, priority=priority, attempts=attempts, again=True)
+    if count and named:
         log.event("warning", f"{count} queued messages were left; they are queued again at the next start")
     elif count:
         log.event(
@@ -43,24 +45,33 @@ def save(where: Places, found: Description) -> int:
 
 
 def _save_in_flight(where: Places, found: Description, number: int) -> int:
-    """What a mule had in hand is kept; what it was not handed out of its frames comes first next time.
+    """What a mule had in hand goes where --on-mule-death says; what it had not yet comes first next time.
 
     Returns how many messages the latter are.
     """
     endpoint, process = f"mule{number}", f"mule {number}"
+    put_away = partial(casualties.put_away, where, found.config, f"{process} ended with it in hand", endpoint)
     try:
-        in_hand, rest = inflight.recover(where, number), inflight.rest(where, number)
+        inflight.recover(where, number, put_away if found.config.named else None)
+        rest = inflight.rest(where, number)
     except posix_ipc.ExistentialError:
         return 0
     if found.config.named:
-        for left in in_hand:
-            kept.keep(where, left.data, left.endpoint, f"{process} ended with it in hand", endpoint)
-        for data, _priority in rest:
-            kept.store(where, data, endpoint, LEFT)
+        for data, priority in rest:
+            kept.store(where, data, endpoint, LEFT, priority=priority, again=True)
     return len(rest)
 
 
-def _queued(where: Places, spec: QueueSpec, named: bool) -> Iterator[bytes]:
+def _drop_waiting(where: Places) -> int:
+    """Remove what an unnamed bus had still to queue again. Returns how many messages that was."""
+    waiting = [path for path in kept.listing(where) if kept.header(path).again]
+    for path in waiting:
+        os.unlink(path)
+    return len(waiting)
+
+
+def _queued(spec: QueueSpec, named: bool) -> Iterator[tuple[bytes, int, int]]:
+    """Each message of a queue, its priority, and how many mules have died with it."""
     try:
         queue = queues.open_queue(spec)
     except posix_ipc.ExistentialError:
@@ -68,110 +79,23 @@ def _queued(where: Places, spec: QueueSpec, named: bool) -> Iterator[bytes]:
     try:
         while True:
             try:
-                frame, _priority = queue.receive()
+                frame, priority = queue.receive()
             except posix_ipc.BusyError:
                 return
-            yield from _contents(frame, named)
+            for data, attempts in _contents(frame, named):
+                yield data, priority, attempts
     finally:
         queue.close()
 
 
-def _contents(frame: bytes, named: bool) -> Iterator[bytes]:
+def _contents(frame: bytes, named: bool) -> Iterator[tuple[bytes, int]]:
     """The messages of a frame. A large one is removed when the next one is asked for: it is saved then."""
     try:
         parts = frames.unpack(frame)
         if not frames.is_large(frame):
-            yield from parts
+            yield from ((data, 0) for data in parts)
             return
-        yield large.peek(parts[0]) if named else b""
+        yield large.peek(parts[0]) if named else b"", large.attempts_of(parts[0])
         large.discard(parts[0])
     except (frames.FrameError, OSError, ValueError) as error:
         log.event("error", f"a queued frame of {len(frame)} bytes could not be read: {error}")
-
-
-class Feeder:
-    """Queues saved messages again, as the queues have room. What does not fit until the end stays saved."""
-
-    def __init__(self, loop: Loop, where: Places, found: Description) -> None:
-        self._loop = loop
-        self._where = where
-        self._waiting: dict[str, list[str]] = {}
-        lost: list[str] = []
-        for path in kept.listing(where):
-            endpoint = _saved_for(path)
-            if endpoint is None:
-                continue
-            if found.queue(endpoint) is None:
-                lost.append(endpoint)
-            else:
-                self._waiting.setdefault(endpoint, []).append(path)
-        if lost:
-            names = ", ".join(sorted(set(lost)))
-            log.event(
-                "warning", f"{len(lost)} saved messages are for {names}, which this bus does not have: kept"
-            )
-        specs = [spec for spec in found.queues if spec.endpoint in self._waiting]
-        self._queues = {spec.endpoint: _Queue(queues.open_queue(spec), spec) for spec in specs}
-
-    def start(self) -> None:
-        """Queue what fits now, and the rest when there is room."""
-        for endpoint, queue in self._queues.items():
-            if not self._fill(endpoint):
-                self._loop.watch(queue.handle.mqd, partial(self._room, endpoint), WRITE)
-
-    def close(self) -> None:
-        """Stop feeding."""
-        for endpoint, queue in self._queues.items():
-            if self._waiting[endpoint]:
-                self._loop.forget(queue.handle.mqd)
-            queue.handle.close()
-        self._queues.clear()
-
-    def _room(self, endpoint: str) -> None:
-        if self._fill(endpoint):
-            self._loop.forget(self._queues[endpoint].handle.mqd)
-
-    def _fill(self, endpoint: str) -> bool:
-        """Queue as much as there is room for. Returns True if nothing waits any more."""
-        waiting, queue = self._waiting[endpoint], self._queues[endpoint]
-        while waiting:
-            count = queue.send(self._where, waiting)
-            if not count:
-                return False
-            for path in waiting[:count]:
-                os.unlink(path)
-            del waiting[:count]
-        return True
-
-
-class _Queue:
-    """One queue that saved messages go to."""
-
-    def __init__(self, handle: posix_ipc.MessageQueue, spec: QueueSpec) -> None:
-        self.handle = handle
-        self._spec = spec
-
-    def send(self, where: Places, paths: list[str]) -> int:
-        """Send the next frame. Returns how many messages it carried, 0 if the queue is full."""
-        if self.handle.current_messages >= self._spec.depth:
-            return 0
-        messages = [kept.load(path).data for path in paths[: 1 if self._spec.shared else 50]]
-        count = 1 if self._spec.shared else frames.fitting(messages, self._spec.size)
-        frame = frames.pack(messages[:count])
-        if len(frame) > self._spec.size:
-            frame = frames.large(large.store(where, messages[0]))
-        try:
-            self.handle.send(frame)
-        except posix_ipc.BusyError:
-            return 0
-        return count
-
-
-def _saved_for(path: str) -> str | None:
-    """The endpoint of a message that was saved by save(), None for any other kept message."""
-    try:
-        with open(path, "rb") as file:
-            header = json.loads(file.readline())
-    except (OSError, ValueError):
-        return None
-    return str(header["endpoint"]) if header.get("reason") == LEFT else None

@@ -32,6 +32,8 @@ class Objects:
     table: table.Table
     fifos: list[int] = field(default_factory=list)
     notify: int = -1
+    #: Queues a message again whose file it is given (Feeder.add), once there is somebody who does that.
+    requeue: Callable[[str], object] | None = None
 
     def set_state(self, state: int) -> None:
         """Write H_STATE."""
@@ -103,7 +105,7 @@ def remove(where: Places, found: Description | None, shared: table.Table | None)
     if found is not None and not found.config.named:
         steps.append(lambda: shutil.rmtree(where.state, ignore_errors=True))  # it keeps nothing after its end
     if found is not None:
-        specs, keys = found.queues or _possible_queues(where, found.config), found.semaphores
+        specs, keys = found.queues or possible_queues(where, found.config), found.semaphores
         steps[:0] = [lambda: queues.remove_all(specs), lambda: locks.remove(keys)]
     for step in steps:
         try:
@@ -112,7 +114,7 @@ def remove(where: Places, found: Description | None, shared: table.Table | None)
             log.exception("removing what the bus leaves:")
 
 
-def _possible_queues(where: Places, config: BusConfig) -> tuple[QueueSpec, ...]:
+def possible_queues(where: Places, config: BusConfig) -> tuple[QueueSpec, ...]:
     """The queues a description without them may have left: its master was killed while it created them."""
     return tuple(QueueSpec(each, where.queue(each), 0, 0) for each in queues.endpoints(config))
 

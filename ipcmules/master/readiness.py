@@ -27,7 +27,9 @@ def record_of(objects: Objects, child: Child) -> int:
 
 def before_spawn(objects: Objects, child: Child) -> None:
     """Nobody is this child now: remove what its predecessor said about its start."""
-    objects.table.cells[record_of(objects, child) + table.R_ENTERED] = 0
+    cells, record = objects.table.cells, record_of(objects, child)
+    cells[record + table.R_ENTERED] = 0
+    cells[record + table.R_LEAVING] = 0
     take_failure(objects, child)
 
 

@@ -15,9 +15,11 @@ from typing import Any
 from ipcmules import linux, liveness, log, table
 from ipcmules.config import BusConfig
 from ipcmules.errors import ConfigError, LimitError
-from ipcmules.master import leftovers, objects, owner, takeover
+from ipcmules.master import leftovers, objects, owner, pending, sweep, takeover
+from ipcmules.master.feeder import Feeder
 from ipcmules.master.loop import Loop
 from ipcmules.master.objects import Objects
+from ipcmules.master.reload import Reread
 from ipcmules.master.supervisor import Report, Supervisor
 from ipcmules.messages import queues
 from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, Places, places
@@ -27,15 +29,20 @@ _DESCRIPTORS = 64
 
 
 def run(
-    config: BusConfig, report: Callable[[dict[str, Any]], None] | None = None, control: int | None = None
+    config: BusConfig,
+    report: Callable[[dict[str, Any]], None] | None = None,
+    control: int | None = None,
+    reread: Reread | None = None,
 ) -> int:
     """Run a bus in this process until it is stopped. Main thread only, and no other thread may run.
 
     report: called once the bus is ready, with {"ready": True, "pid": of the master, "mules": how many,
         "workers": how many the master started, "seconds": how long the start took}.
     control: a descriptor; the bus stops when its other end is closed. It stops as well when
-        config.owner ends, on SIGTERM, SIGHUP or (without control) SIGINT, where a second one ends it at
-        once, on SIGQUIT (at once), and when config.command ends.
+        config.owner ends, on SIGTERM or (without control) SIGINT, where a second one ends it at
+        once, on SIGQUIT (at once), and when config.command ends. SIGHUP reloads.
+    reread: gives the configuration anew at a reload, raising ConfigError or OSError; without it a reload
+        brings new code alone.
     Returns the command's exit code (128 + n for a signal n), or 0.
     Raises StartError with the traceback if the app or a program could not start; ConfigError, LimitError,
     BusRunning or AccessError before anything was started. Nothing is left behind in either case.
@@ -52,7 +59,7 @@ def run(
     try:
         loop = Loop()
         try:
-            return _Bus(config, where, loop, report or _log_report, began).run(control)
+            return _Bus(config, where, loop, report or _log_report, began, reread).run(control)
         finally:
             loop.close()
     finally:
@@ -78,19 +85,29 @@ def _log_report(what: dict[str, Any]) -> None:
 class _Bus:
     """One run of a bus whose lock is held."""
 
-    def __init__(self, config: BusConfig, where: Places, loop: Loop, report: Report, began: float) -> None:
+    def __init__(
+        self,
+        config: BusConfig,
+        where: Places,
+        loop: Loop,
+        report: Report,
+        began: float,
+        reread: Reread | None,
+    ) -> None:
         self._config = config
         self._where = where
         self._loop = loop
         self._report = report
         self._began = began
+        self._reread = reread
+        self._reload_asked = False
         self._stop_asked = False
         self._signalled = False
         self._supervisor: Supervisor | None = None
 
     def run(self, control: int | None) -> int:
-        for each in (signal.SIGTERM, signal.SIGHUP):
-            self._loop.on_signal(each, self._stop_by_signal)
+        self._loop.on_signal(signal.SIGTERM, self._stop_by_signal)
+        self._loop.on_signal(signal.SIGHUP, self._reload)
         # A terminal sends Ctrl-C to an embedding program as well, and what follows from it is that program's.
         self._loop.on_signal(signal.SIGINT, self._interrupt if control is None else lambda: None)
         self._loop.on_signal(signal.SIGQUIT, self._stop_at_once)
@@ -98,7 +115,9 @@ class _Bus:
         linux.become_subreaper()
         _export(self._where)
         _set_title(f"ipcmules: {self._where.bus} master")
-        takeover.take_over(self._where, self._config.mercy, self._pause)
+        sweep.unnamed(os.path.dirname(self._where.runtime))
+        endpoints = queues.endpoints(self._config)
+        takeover.take_over(self._where, self._config.mercy, self._pause, endpoints)
         if self._stop_asked:
             return 0
         made = objects.create(self._where, self._config)
@@ -108,9 +127,13 @@ class _Bus:
             self._end(made)
 
     def _supervise(self, made: Objects) -> int:
-        feeder = leftovers.Feeder(self._loop, self._where, made.description)
+        pending.give(self._where, made.description, made.table)
+        feeder = Feeder(self._loop, self._where, made.description, made.table)
         feeder.start()
-        self._supervisor = Supervisor(self._loop, made, self._report, self._began)
+        made.requeue = feeder.add
+        self._supervisor = Supervisor(self._loop, made, self._report, self._began, self._reread)
+        if self._reload_asked:
+            self._reload()
         try:
             return self._supervisor.run()
         finally:
@@ -120,10 +143,16 @@ class _Bus:
         # First the word, then the drain: who sends after the drain sees the word and takes its message back.
         made.set_state(table.STOPPED)
         try:
+            pending.save(self._where, made.description, made.table)
             leftovers.save(self._where, made.description)
         finally:
             made.close()
             objects.remove(self._where, made.description, made.table)
+
+    def _reload(self) -> None:
+        self._reload_asked = True
+        if self._supervisor is not None:
+            self._supervisor.reload("asked for by SIGHUP")
 
     def _stop(self) -> None:
         self._stop_asked = True

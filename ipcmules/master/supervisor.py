@@ -13,15 +13,19 @@ from collections.abc import Callable
 from typing import Any
 
 from ipcmules import log, table
+from ipcmules.config import BusConfig
 from ipcmules.errors import StartError
-from ipcmules.master import after_death, readiness
+from ipcmules.master import after_death, deaths, readiness
 from ipcmules.master.attached import Attached
 from ipcmules.master.children import Child, Children, describe_status, exit_code
+from ipcmules.master.harakiri import Harakiri
 from ipcmules.master.loop import Loop, Timer
 from ipcmules.master.objects import Objects
+from ipcmules.master.reload import Reloads, Reread
 from ipcmules.master.spawn import spawn
 from ipcmules.master.stopping import Stop
 from ipcmules.master.templates import Template
+from ipcmules.master.touch import Touch
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -29,6 +33,8 @@ Report = Callable[[dict[str, Any]], None]
 _LOOK = 0.005
 #: When a start that takes long is mentioned, seconds.
 _FIRST_WORD, _NEXT_WORD = 10.0, 30.0
+#: A template that is needed no more has so long to end, seconds.
+_RETIREMENT = 5.0
 #: A start that failed ends its processes within this many seconds.
 _SHORT_MERCY = 3.0
 
@@ -36,18 +42,24 @@ _SHORT_MERCY = 3.0
 class Supervisor:
     """Runs one bus whose objects exist."""
 
-    def __init__(self, loop: Loop, objects: Objects, report: Report, began: float) -> None:
+    def __init__(
+        self, loop: Loop, objects: Objects, report: Report, began: float, reread: Reread | None = None
+    ) -> None:
         self._loop = loop
         self._objects = objects
-        self._config = objects.description.config
         self._report = report
         self._began = began
         self._children = Children(self._config)
         self._attached = Attached(loop, objects)
+        self._harakiri = Harakiri(loop, objects, self._children)
+        self._reloads = Reloads(loop, objects, self._children, self, reread)
+        self._touch = Touch(loop, lambda path: self.reload(f"{path} was touched"))
         self._wanted: list[Child] = []
         #: Deaths of pids nobody has told us about yet: the template's word comes by another way.
         self._unknown_deaths: dict[int, int] = {}
         self._template: Template | None = None
+        #: Templates that are needed no more and have not ended yet, by pid.
+        self._retired: dict[int, Template] = {}
         self._template_failures = 0
         self._command = 0
         self._interrupted = False
@@ -56,6 +68,10 @@ class Supervisor:
         self._stop: Stop | None = None
         self._failure: StartError | None = None
         self._code = 0
+
+    @property
+    def _config(self) -> BusConfig:
+        return self._objects.description.config
 
     def run(self) -> int:
         """Run the bus to its end. Returns the exit code; raises StartError if it could not start."""
@@ -69,6 +85,11 @@ class Supervisor:
         if self._failure is not None:
             raise self._failure
         return self._code
+
+    def reload(self, why: str) -> None:
+        """Replace the code and the processes, once the bus is ready."""
+        if self._stop is None:
+            self._reloads.ask(why)
 
     def stop(self, interrupted: bool = False) -> None:
         """End the bus gracefully; nothing new if it is ending already.
@@ -88,8 +109,30 @@ class Supervisor:
     # The template
 
     def _start_template(self) -> None:
-        if self._stop is None:
-            self._template = Template(self._loop, self)
+        if self._stop is None and self._template is None:
+            self._template = Template(self._loop, self, self._objects.table.cells[table.H_CODE])
+
+    def adopt(self, template: Template) -> Template | None:
+        """Fork from this template from now on. Returns the one before, which is the caller's now."""
+        before, self._template = self._template, template
+        self._objects.table.cells[table.H_CODE] = template.code
+        self._fork_wanted()
+        return before
+
+    def retire(self, template: Template) -> None:
+        """End a template that is needed no more."""
+        self._retired[template.pid] = template
+        template.finish()
+
+        def kill() -> None:
+            if template.pid in self._retired:
+                os.kill(template.pid, signal.SIGKILL)
+
+        self._loop.later(_RETIREMENT, kill)
+
+    def reconfigured(self) -> None:
+        """A reload has brought another configuration."""
+        self._touch.watch(self._config.touch_reload)
 
     def template_loaded(self) -> None:
         """The template can fork."""
@@ -121,8 +164,9 @@ class Supervisor:
 
     # Mules and workers
 
-    def _spawn(self, child: Child) -> None:
-        if self._stop is None and not child.pid:
+    def spawn(self, child: Child) -> None:
+        """Have a child forked that does not run."""
+        if self._stop is None and not child.pid and not child.asked and child not in self._wanted:
             self._wanted.append(child)
             self._fork_wanted()
 
@@ -132,6 +176,7 @@ class Supervisor:
         wanted, self._wanted = self._wanted, []
         for child in wanted:
             readiness.before_spawn(self._objects, child)
+            child.code, child.asked = self._template.code, self._template.pid
         self._template.fork([child.key for child in wanted])
 
     def forked(self, role: str, number: int, pid: int) -> None:
@@ -148,13 +193,14 @@ class Supervisor:
     def refused(self, role: str, number: int, reason: str) -> None:
         """The kernel would not fork."""
         child = self._children.get(role, number)
+        child.asked = 0
         if not self._ready:
             self._fail(f"{child} could not be forked: {reason}")
             return
         child.young_deaths += 1
         delay = max(child.delay(), 0.1)
         log.event("error", f"{child} could not be forked ({reason}): trying again in {delay:g} s")
-        self._loop.later(delay, lambda: self._spawn(child))
+        self._loop.later(delay, lambda: self.spawn(child))
 
     def _reap(self) -> None:
         while True:
@@ -169,17 +215,33 @@ class Supervisor:
     def _ended(self, pid: int, status: int) -> None:
         if self._template is not None and pid == self._template.pid:
             self._template_ended(self._template, status)
+            self._ask_again(pid)
+        elif self._reloads.template_ended(pid, status):
+            self._ask_again(pid)
+        elif pid in self._retired:
+            self._retired.pop(pid).close()
+            self._ask_again(pid)
         elif pid == self._command:
             self._command_ended(status)
         elif (child := self._children.ended(pid)) is not None:
+            self._harakiri.ended(pid)
             self._child_ended(child, pid, status)
         else:
             self._unknown_deaths[pid] = status
             if len(self._unknown_deaths) > 1000:  # orphans of the command's: nobody will ask for them
                 self._unknown_deaths.pop(next(iter(self._unknown_deaths)))
 
+    def _ask_again(self, pid: int) -> None:
+        """A template has ended: what it was asked for and did not do is another's work."""
+        for child in self._children:
+            if child.asked == pid:
+                child.asked = 0
+                self.spawn(child)
+
     def _child_ended(self, child: Child, pid: int, status: int) -> None:
-        worked = after_death.clean_up(self._objects, child, pid, status)
+        leaving = self._objects.table.cells[readiness.record_of(self._objects, child) + table.R_LEAVING]
+        child.death = deaths.judge(child.sentence, leaving, status)
+        worked = after_death.clean_up(self._objects, child, pid)
         if self._stop is not None:
             self._stop.check()
             return
@@ -195,16 +257,22 @@ class Supervisor:
             return
         child.ready = True
         after_death.nudge(self._objects, child)
-        delay = child.died()
+        delay = 0.0
+        if child.sentence in (deaths.RELOADED, deaths.MERCY) or deaths.is_planned(child.death):
+            child.young_deaths = 0
+        else:
+            delay = child.died()
+            ordinary = readiness.may_respawn(self._objects, child, status, worked)
+            self._reloads.died(child, ordinary, text)
         when = f" in {delay:g} s" if delay else ""
         log.event(
-            "warning",
-            f"{child} (pid {pid}) {describe_status(status)}: starting it again{when}{_indent(text)}",
+            "info" if deaths.is_planned(child.death) else "warning",
+            f"{child} (pid {pid}) {deaths.describe(child.death)}: starting it again{when}{_indent(text)}",
         )
         if delay:
-            self._loop.later(delay, lambda: self._spawn(child))
+            self._loop.later(delay, lambda: self.spawn(child))
         else:
-            self._spawn(child)
+            self.spawn(child)
 
     # Readiness
 
@@ -224,12 +292,14 @@ class Supervisor:
         except BlockingIOError:
             pass
         self._attached.look()
+        self._harakiri.look()
 
     def _become_ready(self) -> None:
         self._ready = True
         if self._word is not None:
             self._word.cancel()
         self._objects.set_state(table.READY)
+        self._touch.watch(self._config.touch_reload)
         if self._config.command and not self._start_command():
             return
         for child in self._children:
@@ -245,6 +315,7 @@ class Supervisor:
                 "seconds": time.monotonic() - self._began,
             }
         )
+        self._reloads.open()
 
     def _say_what_is_missing(self) -> None:
         if self._ready or self._stop is not None:
@@ -288,6 +359,7 @@ class Supervisor:
     def _begin_stop(self, mercy: float) -> None:
         if self._stop is None:
             self._objects.set_state(table.STOPPING)
+            self._reloads.close()
             if self._template is not None:
                 self._template.finish()
             self._stop = Stop(
@@ -302,7 +374,9 @@ class Supervisor:
         return self._command
 
     def _over(self) -> bool:
-        return self._stop is not None and not (self._children.running() or self._command or self._template)
+        return self._stop is not None and not (
+            self._children.running() or self._command or self._template or self._retired
+        )
 
 
 def _details(text: str) -> str:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import posix_ipc
 
-from ipcmules import description as descriptions
 from ipcmules import log, table
 from ipcmules.errors import AccessError
-from ipcmules.master import leftovers, objects
+from ipcmules.master import leftovers, objects, pending, remains
 from ipcmules.places import Places, private_directory
 from ipcmules.processes import ProcessId
 
@@ -23,29 +22,36 @@ from ipcmules.processes import ProcessId
 _WORD, _LOOK = 1.0, 0.02
 
 
-def take_over(where: Places, mercy: float, pause: Callable[[float], bool]) -> None:
+def take_over(
+    where: Places, mercy: float, pause: Callable[[float], bool], expected: Sequence[str] = ()
+) -> None:
     """Clear the way for a new bus. Nothing happens if nothing was left.
 
     mercy: seconds that survivors have to finish what they hold. pause(seconds) waits, and returns False if
-    the start was called off meanwhile: then nothing is removed.
+    the start was called off meanwhile: then nothing is removed. expected: the new bus's endpoints, whose
+    queues may be in the way even where the dead bus's description is gone.
     Raises AccessError if something under our names is not ours.
     """
-    if not os.path.lexists(where.runtime):
+    if os.path.lexists(where.runtime):
+        private_directory(where.runtime)
+    elif all(each == where.lock for each in remains.of(where, expected)):
         return
-    private_directory(where.runtime)
-    found = descriptions.read(where)
-    shared = _old_table(where)
-    if shared is not None and not _outlive(_survivors(shared), mercy, pause):
+    remains.check_owners(where)
+    found = remains.described(where, expected)
+    shared = old_table(where)
+    if shared is not None and not _outlive(survivors(shared), mercy, pause):
         return
     if shared is not None:
         # Whoever still maps it sees that this bus is over.
         shared.cells[table.H_STATE] = table.STOPPED
-    if found is not None:
-        leftovers.save(where, found)
+    if shared is not None and found.generation:
+        pending.save(where, found, shared)
+    leftovers.save(where, found)
     objects.remove(where, found, shared)
 
 
-def _old_table(where: Places) -> table.Table | None:
+def old_table(where: Places) -> table.Table | None:
+    """The dead bus's table, None if there is none. Raises AccessError if it is another user's."""
     try:
         return table.open(where.table)
     except posix_ipc.ExistentialError:
@@ -60,7 +66,7 @@ def _old_table(where: Places) -> table.Table | None:
         return None
 
 
-def _survivors(shared: table.Table) -> list[tuple[str, ProcessId]]:
+def survivors(shared: table.Table) -> list[tuple[str, ProcessId]]:
     """Processes the dead master had started that still run: its mules, and its workers."""
     cells, layout = shared.cells, shared.layout
     records = [(f"mule {number}", shared.mule(number)) for number in range(1, layout.mules + 1)]

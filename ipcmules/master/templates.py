@@ -25,7 +25,7 @@ sys.path[:] = [path for path in sys.path if path]
 if root not in sys.path:
     sys.path.append(root)
 from ipcmules.mule.template import main
-main(int(sys.argv[2]), int(sys.argv[3]))
+main(*map(int, sys.argv[2:]))
 """
 
 
@@ -48,16 +48,18 @@ class Listener(Protocol):
 class Template:
     """One template process. After its end make another."""
 
-    def __init__(self, loop: Loop, listener: Listener) -> None:
+    def __init__(self, loop: Loop, listener: Listener, code: int = 1, trial: bool = False) -> None:
+        """Start one. code: the generation of the code it will load. trial: it must try the programs too."""
         self._loop = loop
-        self._listener = listener
+        self.listener = listener
+        self.code = code
         self._buffer = b""
         self.loaded = False
         self._socket, theirs = socket.socketpair()
         with theirs:
             root = os.path.dirname(PACKAGE)
-            arguments = [sys.executable, "-c", _BOOT, root, str(theirs.fileno()), str(os.getpid())]
-            self.pid = spawn(arguments, ".", keep=theirs.fileno())
+            numbers = map(str, (theirs.fileno(), os.getpid(), code, int(trial)))
+            self.pid = spawn([sys.executable, "-c", _BOOT, root, *numbers], ".", keep=theirs.fileno())
         self._socket.setblocking(False)
         loop.watch(self._socket.fileno(), self._readable)
         self._unsent = b""
@@ -118,11 +120,11 @@ class Template:
 
     def _heard(self, message: dict[str, Any]) -> None:
         if "forked" in message:
-            self._listener.forked(*message["forked"])
+            self.listener.forked(*message["forked"])
         elif "refused" in message:
-            self._listener.refused(*message["refused"])
+            self.listener.refused(*message["refused"])
         elif "failed" in message:
-            self._listener.template_failed(message["failed"])
+            self.listener.template_failed(message["failed"])
         elif "loaded" in message:
             self.loaded = True
-            self._listener.template_loaded()
+            self.listener.template_loaded()

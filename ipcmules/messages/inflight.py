@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import posix_ipc
@@ -51,6 +52,7 @@ class Left:
 
     data: bytes
     endpoint: str  #: the queue it came from: 'mule3', 'pool', 'farm.mail'
+    attempts: int = 0  #: how many processes had died with it before
 
 
 @dataclass(frozen=True)
@@ -201,28 +203,37 @@ class Slots:
             self.cells[self.header(area) + F_REMAINING] = 0
 
 
-def recover(where: Places, number: int) -> list[Left]:
+def recover(where: Places, number: int, put_away: Callable[[Left], object] | None = None) -> list[Left]:
     """After a mule's death: what it had in hand, whole; it is not in hand any more.
 
-    What it had not handed out of its frames stays for the successor, or for rest(). Large messages are
-    loaded, and removed.
+    put_away(left) is called for each before it is forgotten: whoever is killed in between finds it again.
+    What the mule had not handed out of its frames stays for the successor, or for rest(). Large messages
+    are loaded, and removed.
     """
     slots = Slots(where, number)
     try:
-        found = [_left(where, number, *each) for each in slots.in_hand()]
+        hands = slots.in_hand()
+        found = [each for each in (_left(where, number, *hand) for hand in hands) if each is not None]
+        if put_away is not None:
+            for each in found:
+                put_away(each)
         slots.forget_hands()
-        return [each for each in found if each is not None]
+        for data, reference, _source in hands:
+            if reference:
+                large.discard(data)
+        return found
     finally:
         slots.close()
 
 
 def _left(where: Places, number: int, data: bytes, reference: bool, source: int) -> Left | None:
-    if reference:
-        try:
-            data = large.load(data)
-        except (OSError, IpcMulesError):
-            return None  # killed after it was done and removed, before the cell said so
-    return Left(data, endpoint_of(where, number, source))
+    endpoint = endpoint_of(where, number, source)
+    if not reference:
+        return Left(data, endpoint)
+    try:
+        return Left(large.peek(data), endpoint, large.attempts_of(data))
+    except (OSError, IpcMulesError):
+        return None  # killed after it was done and removed, before the cell said so
 
 
 def endpoint_of(where: Places, number: int, source: int) -> str:

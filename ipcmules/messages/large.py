@@ -11,25 +11,31 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 
 from ipcmules.errors import AccessError, LimitError
 from ipcmules.messages import segments
-from ipcmules.places import Places, private_directory
+from ipcmules.places import Places, private_directory, private_state
 
 _SEGMENT, _FILE = b"s", b"f"
+#: How the name of a message that processes have died with ends.
+_ATTEMPTS = re.compile(r"\d+\.\d+\.\d+\.a(\d+)\Z")
 
 
-def _directory(where: Places) -> str:
-    return os.path.join(where.state, "large")
+def directory(where: Places) -> str:
+    """Where a bus's large messages go that shared memory has no room for."""
+    # With the digest: two runtime directories may share one state directory, and sweep() is for one bus.
+    return os.path.join(where.state, f"large-{where.kernel.split('.')[2]}")
 
 
-def store(where: Places, data: bytes) -> bytes:
+def store(where: Places, data: bytes, attempts: int = 0) -> bytes:
     """Put a message aside and return the reference to it.
 
+    attempts: how many processes have died with it in hand; the name carries that, see attempts_of().
     Raises LimitError if neither shared memory nor the state directory has room.
     """
-    name = segments.new_name()
+    name = f"{segments.new_name()}.a{attempts}" if attempts else segments.new_name()
     try:
         segment = segments.write(where.large_prefix, name, data)
         return _reference(_SEGMENT, len(data), segment)
@@ -37,8 +43,8 @@ def store(where: Places, data: bytes) -> bytes:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EFBIG):
             raise
     try:
-        private_directory(where.state)
-        path = os.path.join(private_directory(_directory(where)), name)
+        private_state(where)
+        path = os.path.join(private_directory(directory(where)), name)
         _write_file(path, data)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -57,6 +63,12 @@ def _reference(kind: bytes, size: int, name: str) -> bytes:
 def _parse(reference: bytes) -> tuple[bytes, int, str]:
     kind, size, name = bytes(reference).split(b" ", 2)
     return kind, int(size), os.fsdecode(name)
+
+
+def attempts_of(reference: bytes) -> int:
+    """How many processes have died with the message in hand that a reference names."""
+    last = _parse(reference)[2].rpartition(".")[2]
+    return int(last[1:]) if last[:1] == "a" and last[1:].isdigit() else 0
 
 
 def size_of(reference: bytes) -> int:
@@ -126,12 +138,12 @@ def sweep(where: Places) -> int:
     """Remove every large message of this bus, when no queue can name one; returns how many there were."""
     count = segments.sweep(where.large_prefix)
     with contextlib.suppress(FileNotFoundError):
-        directory = _directory(where)
-        for name in os.listdir(directory):
+        path = directory(where)
+        for name in os.listdir(path):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(directory, name))
+                os.unlink(os.path.join(path, name))
                 count += 1
-        os.rmdir(directory)
+        os.rmdir(path)
     return count
 
 

@@ -34,7 +34,8 @@ REUSED = 4 << 20
 #: How often the senders this process has given segments back to are looked at, in seconds.
 _LOOK = 1.0
 
-_MESSAGE = re.compile(r"(\d+)\.(\d+)\.\d+\Z")
+#: A message that processes have died with ends in .aN (messages/large.py).
+_MESSAGE = re.compile(r"\d+\.\d+\.\d+(?:\.a\d+)?\Z")
 _FREE = re.compile(r"free\.(\d+)\.(\d+)\.\d\Z")
 
 _numbers = itertools.count(1)

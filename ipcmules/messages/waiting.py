@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Protocol
 
 from ipcmules import table
@@ -21,7 +21,7 @@ from ipcmules.messages.boxes import Boxes
 from ipcmules.messages.handout import Handout
 from ipcmules.messages.sources import FARMS, NO_QUEUES, POOL, POOL_AND_FARMS, Sources, Want
 from ipcmules.notify import tell_master
-from ipcmules.table import R_MESSAGES, R_STATE, Table
+from ipcmules.table import R_CHANGED, R_MESSAGES, R_STATE, Table
 
 #: How long a wait yields and looks before it sleeps, in seconds, if the last one was shorter than that.
 SPIN = 0.00013
@@ -145,6 +145,7 @@ class Waiting:
         cells, record = self._cells, self._record
         cells[record + R_MESSAGES] = self._handout.received
         cells[record + R_STATE] = table.WAITING
+        cells[record + R_CHANGED] = monotonic_ns()
         if not self._rested:
             self._rested = True
             tell_master(self._notify)
@@ -160,6 +161,7 @@ class Waiting:
         finally:
             self._handout.sleeping(-1)
             self._cells[self._record + R_STATE] = table.BUSY
+            self._cells[self._record + R_CHANGED] = monotonic_ns()
         return events[0][0] if events else NONE
 
     def rearm(self) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 
 from ipcmules import log, membership, table
 from ipcmules.membership import Membership
-from ipcmules.mule import hooks
+from ipcmules.mule import harakiri
+
+_BODY, _SIGNAL, _MESSAGE = (each << 8 for each in (table.DOES_BODY, table.DOES_SIGNAL, table.DOES_MESSAGE))
 
 #: Shared numbers for which it was said already that this process has no handler.
 _unhandled: set[int] = set()
@@ -43,26 +45,18 @@ def run_signal(shared: int, unregistered: str = "log") -> Any:
     return run(handler, f"the handler of signal {number}", number)
 
 
-def run_message(member: Membership, message: bytes) -> None:
-    """Give a message to every hook of this signal-only mule; without any it is kept as undeliverable."""
-    functions = hooks.hooks_for(message)
-    if not functions:
-        from ipcmules.messages import kept
-
-        kept.keep(
-            member.where,
-            message,
-            f"mule{member.number}",
-            "the mule is signal-only and has no message hook (install_mule_msg_hook)",
-            f"mule{member.number}",
-        )
-        return
-    for function in functions:
-        run(function, "a message hook", message)
-
-
 def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
     """Call a function of the app and return its result; log and count what it raises, with its traceback."""
+    # With a number it is called for a signal, with bytes for a message.
+    kind, allowed = _BODY, 0.0
+    if arguments:
+        if isinstance(arguments[0], int):
+            kind, allowed = _SIGNAL | arguments[0], harakiri.handler_time
+        else:
+            kind, allowed = _MESSAGE, harakiri.hook_time
+    cells, doing = harakiri.doing
+    before, cells[doing] = cells[doing], kind
+    guard = harakiri.arm(allowed) if allowed else None
     try:
         result = function(*arguments)
         if _is_dropped(result):
@@ -81,6 +75,10 @@ def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
         if member is not None:
             _count(member, table.R_EXCEPTIONS)
         return None
+    finally:
+        if guard is not None:
+            harakiri.disarm(guard)
+        cells[doing] = before
 
 
 def _is_dropped(result: Any) -> bool:

@@ -24,10 +24,15 @@ def tell(process: str, error: BaseException) -> None:
     """Report that a process ends by an exception. process: its name in files, e.g. 'mule3'."""
     text = describe(error)
     member = membership.peek()
-    if member is not None and member.table.cells[table.H_STATE] == table.STARTING:
+    if member is not None and _is_awaited(member.table.cells):
         leave(member.where, process, text)
     else:
         log.event("error", f"ended by an exception:\n{text}")
+
+
+def _is_awaited(cells: memoryview) -> bool:
+    """True while the master makes something of the text: while the bus starts, and while it reloads."""
+    return bool(cells[table.H_STATE] == table.STARTING or cells[table.H_RELOADS] != cells[table.H_RELOADED])
 
 
 def describe(error: BaseException) -> str:

@@ -17,8 +17,9 @@ from typing import NoReturn
 
 from ipcmules import linux, log, membership, table
 from ipcmules.membership import Membership
+from ipcmules.messages.counting import CountingInbox
 from ipcmules.messages.inbox import Inbox
-from ipcmules.mule import apps, dispatch, ending, failures, hooks, programs, wait, worker
+from ipcmules.mule import apps, dispatch, ending, failures, harakiri, hooks, programs, wait, worker
 from ipcmules.mule.record import Record
 from ipcmules.signals.taker import Taker
 
@@ -98,9 +99,11 @@ def _live_as_mule(member: Membership, order: Order) -> None:
     programmed = program.kind != "none"
     record = Record(member)
     record.open()
+    harakiri.open_watch(member)
     inbox = _open_inbox(member, order.number)
     membership.receive_with(member, inbox)
-    signal.signal(signal.SIGTERM, Stopper(inbox, record, order.master))
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, Stopper(inbox, record, order.master))
     if member.table.cells[table.H_STATE] in (table.STOPPING, table.STOPPED):
         return  # forked while the stop began, which may not have seen this process
     if config.lazy_apps:
@@ -122,11 +125,14 @@ def _open_inbox(member: Membership, number: int) -> Inbox:
         if number in each.mules:
             endpoints.append((f"farm.{each.name}", layout.farm_endpoint(index)))
     taker = Taker(member.where, member.table, endpoints)
+    limit = member.description.config.max_messages
+    if limit:
+        return CountingInbox(member.where, member.description, member.table, number, taker, limit)
     return Inbox(member.where, member.description, member.table, number, taker)
 
 
 class Stopper:
-    """SIGTERM in a mule: a graceful stop, or the master's death.
+    """SIGTERM in a mule: a stop, a reload, or the master's death. SIGHUP: another is to take its place.
 
     A mule that receives ends in its next receive. One that has not come so far, or never receives, has
     nothing in hand and ends at once. Other threads are not interrupted.
@@ -137,9 +143,11 @@ class Stopper:
         self._record = record
         self._master = master
 
-    def __call__(self, _signum: int, _frame: FrameType | None) -> None:
+    def __call__(self, signum: int, _frame: FrameType | None) -> None:
         # Without a master nobody waits for the queues to be drained: what is queued stays for the next one.
-        self._inbox.stop(drain=os.getppid() == self._master)
+        # And a mule that is replaced leaves it to its successor.
+        replaced = signum == signal.SIGHUP or self._record.is_reloaded
+        self._inbox.stop(drain=os.getppid() == self._master and not replaced)
         if not self._inbox.used and self._record.state in (table.LOADING, table.ENTERED):
             raise SystemExit(0)
 
@@ -150,6 +158,7 @@ class Stopper:
 def _live_as_worker(member: Membership, order: Order) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     worker.claim(member)
+    harakiri.open_watch(member)
     if member.description.config.lazy_apps:
         apps.load(member.description.config)
     hooks.run_post_fork(order.role, order.number, dispatch.run)

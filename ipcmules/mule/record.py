@@ -25,6 +25,9 @@ class Record:
         cells, first, me = self._cells, self._first, processes.current()
         cells[first + table.R_READER] = 0
         cells[first + table.R_ENTERED] = 0
+        cells[first + table.R_DEADLINE] = 0
+        cells[first + table.R_DOING] = 0
+        cells[first + table.R_CHANGED] = time.monotonic_ns()
         cells[first + table.R_LAUNCHED] = 1
         cells[first + table.R_STATE] = table.LOADING
         cells[first + table.R_START] = me.start
@@ -32,13 +35,20 @@ class Record:
 
     def entered(self) -> None:
         """Say that everything is loaded and the program or the wait loop begins."""
-        self._cells[self._first + table.R_ENTERED] = time.monotonic_ns()
+        now = time.monotonic_ns()
+        self._cells[self._first + table.R_ENTERED] = now
+        self._cells[self._first + table.R_CHANGED] = now
         self._cells[self._first + table.R_STATE] = table.ENTERED
         tell_master(self._member.where.notify)
 
     def serving(self) -> None:
         """Say that this process is in its wait loop, with something to do until the loop says otherwise."""
         self._cells[self._first + table.R_STATE] = table.BUSY
+
+    @property
+    def is_reloaded(self) -> bool:
+        """True if the master replaces this mule: what is queued is for its successor and the others."""
+        return bool(self._cells[self._first + table.R_LEAVING] == table.LEAVES_FOR_RELOAD)
 
     @property
     def state(self) -> int:

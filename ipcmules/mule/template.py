@@ -17,19 +17,22 @@ from typing import Any
 
 from ipcmules import linux, log, membership
 from ipcmules.config import BusConfig
-from ipcmules.mule import apps, failures, process
+from ipcmules.mule import apps, failures, process, stacks, trials
 from ipcmules.places import BUS_VARIABLE, places
 
 
-def main(descriptor: int, master: int) -> None:
+def main(descriptor: int, master: int, code: int = 1, trial: int = 0) -> None:
     """Load the app, then fork what the master asks for until it closes the socket.
 
-    descriptor: this end of the socket to the master. master: the master's pid.
+    descriptor: this end of the socket to the master. master: the master's pid. code: the generation of the
+    code that is loaded here. trial: not 0 at a reload, where what the mules will load is tried first.
     """
     linux.die_with_parent(signal.SIGTERM)
     if os.getppid() != master:
         return
+    # A terminal sends both to all its processes: what follows from them is the master's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.set_inheritable(descriptor, False)
     link = _Link(descriptor)
     log.configure()
@@ -37,9 +40,13 @@ def main(descriptor: int, master: int) -> None:
     log.identify(where.bus, "template")
     _set_title(f"ipcmules: {where.bus} template")
     _set_streams()
+    stacks.ready(where.stack("template"))
+    membership.registry.code = code
     try:
         config = membership.join(where, "template").description.config
         _load(config)
+        if trial:
+            trials.run(config)
     except BaseException as error:
         link.send({"failed": failures.describe(error)})
         return

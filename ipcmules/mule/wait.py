@@ -9,7 +9,7 @@ import time
 
 from ipcmules.membership import Membership
 from ipcmules.messages.inbox import Inbox
-from ipcmules.mule import dispatch, hooks
+from ipcmules.mule import deliver, dispatch, hooks
 from ipcmules.mule.record import Record
 
 
@@ -31,7 +31,7 @@ def serve(member: Membership, record: Record) -> None:
         get_message=lambda: inbox.get(None, True, True, dispatch.run_signal),
         get_farm_message=lambda name: inbox.get_farm(None, True, dispatch.run_signal, name),
         serve=lambda seconds: _serve_between(member, inbox, seconds),
-        run=dispatch.run,
+        run=deliver.runner(member),
     )
     hooks.run_bodies(member.number, farms.__contains__, services)
     record.serving()
@@ -46,7 +46,7 @@ def _serve_between(member: Membership, inbox: Inbox, seconds: float) -> None:
         message = inbox.get(left, True, True, dispatch.run_signal)
         if message is None:
             return
-        dispatch.run_message(member, message)
+        deliver.run_hooks(member, message)
 
 
 class _Loop:
@@ -61,7 +61,7 @@ class _Loop:
         while True:
             message = self._inbox.get(None, True, True, self._run_signal)
             if message is not None:
-                dispatch.run_message(self._member, message)
+                deliver.run_hooks(self._member, message)
                 self._look_for_hooks()
 
     def _run_signal(self, shared: int) -> None:

@@ -32,7 +32,8 @@ def serve(member: Membership) -> None:
         stopping = True
         waiter.wake()
 
-    signal.signal(signal.SIGTERM, stop)
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, stop)
     cells, record = member.table.cells, member.table.worker(member.number)
     cells[record + table.R_ENTERED] = time.monotonic_ns()
     tell_master(member.where.notify)

@@ -50,6 +50,8 @@ class Registry:
         self._by_local: dict[int, Registration] = {}
         self._where: Places | None = None
         self._table: Table | None = None
+        #: Generation of the bus's code that this process runs; 0 in a process the master did not start.
+        self.code = 0
         #: Called whenever a number of this process may lead to another one of the bus.
         self.on_change: Callable[[], object] = _nothing
         self._reset_maps()
@@ -169,7 +171,7 @@ class Registry:
         if self._table is None or self._where is None:
             return
         with registry_lock(self._where):
-            record.shared = entries.place(self._table, record.identity, record.wish)
+            record.shared = entries.place(self._table, record.identity, record.wish, self.code)
         if record.wish is None:
             record.number = self._free_local(record.shared)
             self._by_local[record.number] = record

@@ -1,0 +1,235 @@
+"""`ipcmules dead`: look at dead letters, send them again, or drop them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from ipcmules.cli.options import named
+from ipcmules.cli.target import bus_option, bus_places, running
+from ipcmules.errors import ConfigError, IpcMulesError
+from ipcmules.messages import kept
+from ipcmules.messages.kept import Kept
+from ipcmules.places import Places
+
+#: How much of a message `show` prints as text.
+_LONGEST = 4096
+
+
+@click.group()
+def command() -> None:
+    """Show, requeue or drop dead letters: messages that a mule died with, or that nobody took.
+
+    Each is a file in the state directory and has an ID; the beginning of one is enough.
+    """
+
+
+@command.command("list")
+@bus_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(bus: str | None, as_json: bool) -> None:
+    """List the dead letters, oldest first."""
+    found, waiting = _headers(bus_places(bus))
+    if as_json:
+        click.echo(json.dumps([_as_json(each) for each in found], indent=2))
+        return
+    if found:
+        _print(found)
+    else:
+        click.echo("no dead letters")
+    if waiting:
+        click.echo(f"{waiting} more messages wait for the bus to have room, or to start")
+
+
+@command.command()
+@bus_option
+@click.option("--raw", is_flag=True, help="Print the message alone, byte for byte.")
+@click.argument("letter", metavar="ID")
+def show(bus: str | None, raw: bool, letter: str) -> None:
+    """Show one dead letter: what is known of it, and the message."""
+    [path] = _paths(bus_places(bus), (letter,), False)
+    found = _loaded(path)
+    if raw:
+        sys.stdout.buffer.write(found.data)
+        sys.stdout.buffer.flush()
+        return
+    for key, value in _as_json(found).items():
+        click.echo(f"{key}: {_when(found) if key == 'time' else value}")
+    text = found.data[:_LONGEST].decode("utf-8", "backslashreplace")
+    click.echo(f"\n{_safe(text)}")
+    if found.length > _LONGEST:
+        click.echo(f"[{found.length - _LONGEST} more bytes: --raw prints all]")
+
+
+def _all_option(what: str) -> Callable[[Any], Any]:
+    return click.option("--all", "everything", is_flag=True, help=f"{what} every dead letter.")
+
+
+@command.command()
+@bus_option
+@_all_option("Send")
+@click.option("--to", "target", metavar="TARGET", help="Send to pool, muleN or farm.NAME instead.")
+@click.argument("letters", metavar="[ID]...", nargs=-1)
+def requeue(bus: str | None, everything: bool, target: str | None, letters: tuple[str, ...]) -> int:
+    """Send dead letters again, to where they were sent or --to TARGET. The bus must be running.
+
+    A dead letter is removed once its message is in the queue, for which this waits; its attempts are counted
+    anew. Exits with 1 if one could not be sent.
+    """
+    wanted = None if target is None else named("--to", _destination, target)
+    paths = _paths(bus_places(bus), letters, everything)
+    where = running(bus)
+
+    from ipcmules.attachment import attach
+
+    failed = 0
+    with attach(where.bus) as attached:
+
+        def send(letter: Kept) -> None:
+            to = _destination(letter.endpoint) if wanted is None else wanted
+            attached.mule_msg(letter.data, to)
+            attached.flush()
+
+        for path in paths:
+            failed += not _take(path, send)
+    click.echo(_said(len(paths) - failed, "sent again", failed))
+    return 1 if failed else 0
+
+
+@command.command()
+@bus_option
+@_all_option("Remove")
+@click.argument("letters", metavar="[ID]...", nargs=-1)
+def drop(bus: str | None, everything: bool, letters: tuple[str, ...]) -> int:
+    """Remove dead letters for good."""
+    paths = _paths(bus_places(bus), letters, everything)
+    failed = sum(not _take(path, None) for path in paths)
+    click.echo(_said(len(paths) - failed, "dropped", failed))
+    return 1 if failed else 0
+
+
+def _said(done: int, what: str, failed: int) -> str:
+    return f"{done} dead letter{'' if done == 1 else 's'} {what}" + (f", {failed} failed" if failed else "")
+
+
+def _destination(text: str) -> int | str:
+    """Mule number, or farm name; 0 is the pool. Raises ConfigError."""
+    if text in ("pool", "0"):
+        return 0
+    number = text[4:] if text.startswith("mule") else text
+    if number.isascii() and number.isdigit() and len(number) < 10:
+        return int(number)
+    if text.startswith("farm.") and len(text) > 5:
+        return text[5:]
+    raise ConfigError(f"{text!r} is no target of messages: give pool, muleN or farm.NAME")
+
+
+def _headers(where: Places) -> tuple[list[Kept], int]:
+    """The dead letters, without their messages, and how many other messages wait to be queued again."""
+    found, waiting = [], 0
+    for path in kept.listing(where):
+        try:
+            each = kept.header(path)
+        except FileNotFoundError:
+            continue  # requeued or dropped meanwhile
+        except (OSError, ValueError) as error:
+            print(f"ipcmules: {error}", file=sys.stderr)
+            continue
+        waiting += each.again
+        if not each.again:
+            found.append(each)
+    return found, waiting
+
+
+def _paths(where: Places, letters: tuple[str, ...], everything: bool) -> list[str]:
+    """The files that IDs, or their beginnings, name; all with --all. Raises ConfigError."""
+    if bool(letters) == everything:
+        raise ConfigError("give either IDs ('ipcmules dead list' shows them) or --all")
+    headers, _waiting = _headers(where)
+    if everything:
+        return [each.path for each in headers]
+    chosen: dict[str, None] = {}
+    for letter in letters:
+        matching = [each for each in headers if each.id == letter] or [
+            each for each in headers if letter and each.id.startswith(letter)
+        ]
+        if len(matching) != 1:
+            what = "no dead letter has" if not matching else f"{len(matching)} dead letters have"
+            raise ConfigError(
+                f"{what} the ID {letter!r} on bus {where.bus!r}: "
+                f"'ipcmules dead list --bus {where.bus}' shows them"
+            )
+        chosen[matching[0].path] = None
+    return list(chosen)
+
+
+def _loaded(path: str) -> Kept:
+    try:
+        return kept.load(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the dead letter {path} cannot be read: {error}") from error
+
+
+def _take(path: str, send: Callable[[Kept], None] | None) -> bool:
+    """Send a dead letter (or only drop it) and remove it. False, with a word, if that failed."""
+    try:
+        with _claimed(path):
+            if send is not None:
+                send(kept.load(path))
+            os.unlink(path)
+        return True
+    except (IpcMulesError, OSError, ValueError) as error:
+        print(f"ipcmules: error: {os.path.basename(path)}: {error}", file=sys.stderr)
+        return False
+
+
+@contextlib.contextmanager
+def _claimed(path: str) -> Iterator[None]:
+    """Nobody else requeues or drops it meanwhile: two commands at once must not send a message twice."""
+    with open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not os.path.exists(path):
+            raise FileNotFoundError("another command has taken it meanwhile")
+        yield
+
+
+def _when(letter: Kept) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter.time))
+
+
+def _as_json(letter: Kept) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "time": letter.time,
+        "target": letter.endpoint,
+        "mule": letter.process,
+        "reason": letter.reason,
+        "length": letter.length,
+        "attempts": letter.attempts,
+    }
+
+
+def _print(letters: list[Kept]) -> None:
+    # Plain columns, the longest last: IDs are never cut, on narrow terminals the reason runs over.
+    rows = [("id", "when", "target", "mule", "length", "attempts", "reason")]
+    rows += [
+        (each.id, _when(each), each.endpoint, each.process, str(each.length), str(each.attempts), each.reason)
+        for each in letters
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    for row in rows:
+        cells = [text.ljust(width) for text, width in zip(row[:6], widths, strict=True)]
+        click.echo("  ".join([*cells, _safe(row[6])]))
+
+
+def _safe(text: str) -> str:
+    """A text that cannot steer the terminal: control characters are written out."""
+    return "".join(each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text)

@@ -1,0 +1,66 @@
+"""`ipcmules doctor`: is this machine, and this user's surroundings, ready for a bus?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from ipcmules.cli import checks, run
+from ipcmules.cli.assembly import build
+from ipcmules.cli.checks import Finding
+
+_MARKS = {checks.OK: "ok  ", checks.NOTE: "note", checks.BAD: "BAD "}
+
+
+@click.pass_context
+def _examine(
+    ctx: click.Context,
+    /,
+    as_json: bool,
+    ini: tuple[str, ...],
+    config: tuple[str, ...],
+    mule: tuple[str, ...],
+    mules: tuple[str, ...],
+    bus: str | None,
+    **others: Any,
+) -> int:
+    given = run.collect(ctx, ini, config, mule, mules, others)
+    described = build(given, bus)
+    findings = [
+        *checks.versions(),
+        *checks.directories(),
+        *checks.shared_memory(),
+        *checks.limits(),
+        *checks.leftovers(),
+        *checks.fits(described),
+    ]
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in findings], indent=2))
+    else:
+        _print(findings)
+    return 1 if any(each.level == checks.BAD for each in findings) else 0
+
+
+def _print(findings: list[Finding]) -> None:
+    for each in findings:
+        click.echo(f"{_MARKS[each.level]}  {each.text}")
+        if each.remedy:
+            click.echo(f"      mend it with: {each.remedy}")
+    bad = sum(each.level == checks.BAD for each in findings)
+    click.echo(f"{bad} to mend" if bad else "nothing to mend")
+
+
+command = run.DescribesBus(
+    "doctor",
+    callback=_examine,
+    params=[
+        *run.command.params,
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+    ],
+    help="Check limits, directories, leftovers, versions, and whether a bus of these options would fit.\n\n"
+    "The options are those of 'ipcmules run'; nothing is started. Prints each finding, with the command that "
+    "mends it. Exits with 1 if something must be mended.",
+)

@@ -1,0 +1,248 @@
+"""The sums: what was accepted against what was handled, kept or saved, every difference charged to a kill.
+
+A ledger balances if nothing is left that no kill explains:
+
+- A killed sender may lose the end of what it sent to a target, as far as that fits into its buffer.
+- A killed mule may lose what was between the kernel's queue and its record: a frame, or one signal. What it had
+  in hand it may have handled, and it is kept as well.
+- A killed master may lose likewise what it was moving from a queue to the state directory at a stop or a takeover,
+  and what it was moving back may be there twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chaos import records
+from ipcmules.messages import kept, outbox
+from ipcmules.places import places
+
+Key = tuple[str, str, int]
+
+#: A killed sender's buffer for one target, with the frame it was sending.
+_BUFFER = outbox.BUFFER + 64 * 1024
+
+
+@dataclass
+class Ledger:
+    """Rows to print, and what does not balance."""
+
+    rows: list[tuple[str, int, str]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def row(self, what: str, count: int, remark: str = "") -> None:
+        """Add a line."""
+        self.rows.append((what, count, remark))
+
+    def fault(self, text: str) -> None:
+        """Add something that does not balance."""
+        self.faults.append(text)
+
+    def __str__(self) -> str:
+        width = max(len(what) for what, _, _ in self.rows)
+        lines = [f"{what:<{width}}  {count:>8}  {remark}".rstrip() for what, count, remark in self.rows]
+        lines += [f"DOES NOT BALANCE: {each}" for each in self.faults]
+        return "\n".join([*lines, "" if self.faults else "The ledger balances."])
+
+
+@dataclass(frozen=True)
+class Kills:
+    """Who was killed."""
+
+    roles: Counter[str]
+    mules: Counter[int]
+    senders: set[str]
+    pids: set[int]
+
+
+class Sums:
+    """Reads all records, once."""
+
+    def __init__(self, directory: Path, bus: str) -> None:
+        self.tried: dict[str, set[Key]] = {"t": set(), "a": set(), "r": set()}
+        self.signals: dict[str, Counter[int]] = {"T": Counter(), "A": Counter(), "R": Counter()}
+        self.sections = 0
+        for path in directory.glob("sent.*"):
+            self._read_sender(path.name.removeprefix("sent."), path)
+        self.handled: Counter[Key] = Counter()
+        self.calls: Counter[int] = Counter()
+        self._read_handled(directory / "handled")
+        self.dead: Counter[Key] = Counter()
+        self.saved: Counter[Key] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self._read_kept(bus)
+        self.pending: Counter[int] = Counter()
+        self._read_pending(bus)
+
+    def _read_sender(self, name: str, path: Path) -> None:
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words[0] in self.tried:
+                self.tried[words[0]].add((name, words[1], int(words[2])))
+            elif words[0] in self.signals:
+                self.signals[words[0]][int(words[1])] += 1
+            else:
+                self.sections += 1
+
+    def _read_handled(self, path: Path) -> None:
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words[0] == "m":
+                self.handled[words[1], words[2], int(words[3])] += 1
+            else:
+                self.calls[int(words[1])] += 1
+
+    def _read_kept(self, bus: str) -> None:
+        for path in kept.listing(places(bus)):
+            found = kept.load(path)
+            (self.saved if found.again else self.dead)[records.key(found.data)] += 1
+            self.reasons["to be queued again" if found.again else _shortened(found.reason)] += 1
+
+    def _read_pending(self, bus: str) -> None:
+        path = Path(places(bus).state, "signals.json")
+        if path.exists():
+            for life in json.loads(path.read_text()).values():
+                for counts in life["pending"].values():
+                    for number, count in counts:
+                        self.pending[number] += count
+
+
+def _shortened(reason: str) -> str:
+    return " ".join(word for word in reason.split() if not word.isdigit())
+
+
+def draw_up(sums: Sums, directory: Path, kills: Kills) -> Ledger:
+    """Everything but what was left behind."""
+    ledger = Ledger()
+    charged = _messages(ledger, sums, kills)
+    charged += _signals(ledger, sums)
+    allowed = kills.roles["mule"] + kills.roles["master"]
+    ledger.row("losses charged to killed receivers", charged, f"of {allowed} killed mules and masters")
+    if charged > allowed:
+        ledger.fault(f"{charged} losses at receivers, but only {allowed} of them were killed")
+    _locks(ledger, sums, directory, kills)
+    return ledger
+
+
+# Messages
+
+
+def _messages(ledger: Ledger, sums: Sums, kills: Kills) -> int:
+    accepted, tried, refused = sums.tried["a"], sums.tried["t"], sums.tried["r"]
+    found = sums.handled.keys() | sums.dead.keys() | sums.saved.keys()
+    ledger.row("messages tried", len(tried))
+    ledger.row("messages accepted", len(accepted))
+    ledger.row("messages refused", len(refused), "the sender saw that, and sent again")
+    ledger.row("messages handled", len(sums.handled))
+    ledger.row("dead letters", sum(sums.dead.values()))
+    for reason, count in sorted(sums.reasons.items()):
+        ledger.row("  " + reason, count)
+    _unexpected(ledger, sums, kills, tried, refused)
+    lost = accepted - found
+    in_buffers, others = _senders_share(lost, found, kills)
+    ledger.row("lost in the buffer of a killed sender", len(in_buffers))
+    frames = _frames(others)
+    ledger.row("lost between queue and record", len(others), f"in {len(frames)} frames")
+    for route in records.ROUTES:
+        if not route.startswith("mule"):
+            continue
+        count = sum(each[0][1] == route for each in frames)
+        allowed = kills.mules[int(route[4:])] + kills.roles["master"]
+        if count > allowed:
+            ledger.fault(f"{count} frames to {route} are lost, {allowed} kills: {frames[:3]}")
+    for frame in frames[:20]:
+        sender, route, first = frame[0]
+        ledger.row(f"    {sender} {route} {first}", len(frame))
+    return len(frames)
+
+
+def _unexpected(ledger: Ledger, sums: Sums, kills: Kills, tried: set[Key], refused: set[Key]) -> None:
+    twice = {key: count for key, count in sums.handled.items() if count > 1}
+    ledger.row("handled twice", len(twice), f"of {kills.roles['master']} killed masters")
+    if len(twice) > 0:
+        ledger.fault(f"{len(twice)} messages were handled twice: {sorted(twice)[:5]}")
+    both = sums.handled.keys() & (sums.dead.keys() | sums.saved.keys())
+    ledger.row("handled, and in hand at a kill", len(both), f"of {kills.roles['mule']} killed mules")
+    if len(both) > kills.roles["mule"]:
+        ledger.fault(f"{len(both)} handled messages are kept as well: {sorted(both)[:5]}")
+    ghosts = (sums.handled.keys() | sums.dead.keys() | sums.saved.keys()) - tried
+    if ghosts:
+        ledger.fault(f"{len(ghosts)} messages came that nobody sent: {sorted(ghosts)[:5]}")
+    back = refused & (sums.handled.keys() | sums.dead.keys() | sums.saved.keys())
+    ledger.row("refused, and there nevertheless", len(back))
+    if back:
+        ledger.fault(f"{len(back)} refused messages came nevertheless: {sorted(back)[:5]}")
+
+
+def _senders_share(lost: set[Key], found: set[Key], kills: Kills) -> tuple[set[Key], set[Key]]:
+    """Lost with a killed sender (the end of what it sent to a target), and otherwise."""
+    last: dict[tuple[str, str], int] = defaultdict(lambda: -1)
+    for sender, route, number in found:
+        last[sender, route] = max(last[sender, route], number)
+    mine = {key for key in lost if key[0] in kills.senders and key[2] > last[key[0], key[1]]}
+    bytes_: Counter[tuple[str, str]] = Counter()
+    for sender, route, number in mine:
+        bytes_[sender, route] += len(records.body(sender, route, number))
+    mine = {key for key in mine if bytes_[key[0], key[1]] <= _BUFFER}
+    return mine, lost - mine
+
+
+def _frames(lost: set[Key]) -> list[list[Key]]:
+    """Neighbours that may have been in one frame: only a queue with one receiver has frames of many."""
+    frames: list[list[Key]] = []
+    for key in sorted(lost):
+        before = frames[-1][-1] if frames else ("", "", -9)
+        if key[1].startswith("mule") and before[:2] == key[:2] and before[2] == key[2] - 1:
+            frames[-1].append(key)
+        else:
+            frames.append([key])
+    return frames
+
+
+# Signals
+
+
+def _signals(ledger: Ledger, sums: Sums) -> int:
+    charged = 0
+    for number, (target, each) in records.SIGNALS.items():
+        tried, raised = sums.signals["T"][number] * each, sums.signals["A"][number] * each
+        there = sums.calls[number] + sums.pending[number]
+        missing = max(0, raised - there)
+        ledger.row(f"signal {number} raised, for {target}", raised, f"handled {sums.calls[number]}, "
+                   f"saved {sums.pending[number]}, missing {missing}, tried {tried}")
+        charged += missing
+        if there > tried:
+            ledger.fault(f"signal {number} was handled {there} times and raised {tried} times")
+    return charged
+
+
+# Locks
+
+
+def _locks(ledger: Ledger, sums: Sums, directory: Path, kills: Kills) -> None:
+    sections = broken = across = 0
+    for path in sorted(directory.glob("lock.*")):
+        holder: tuple[int, int] | None = None
+        for line in path.read_text().splitlines():
+            word, pid, generation = line.split()
+            now = (int(pid), int(generation))
+            if word == "in":
+                if holder is not None and holder[1] != now[1]:
+                    across += holder[0] not in kills.pids
+                elif holder is not None and holder[0] in kills.pids:
+                    broken += 1
+                elif holder is not None:
+                    ledger.fault(f"{path.name}: {now} came in while {holder} was there")
+                holder = now
+            else:
+                sections += 1
+                if now == holder:
+                    holder = None
+                elif holder is None or holder[1] == now[1]:
+                    ledger.fault(f"{path.name}: {now} went out, {holder} was there")
+    ledger.row("lock sections", sections, f"{sums.sections} of attached processes, counted by them")
+    ledger.row("  ended by the kill of the holder", broken)
+    ledger.row("  of a bus that had ended meanwhile", across, "its locks went with it; the next bus's are others")

@@ -1,0 +1,76 @@
+"""`ipcmules doctor`: each finding, its remedy, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import BusEnvironment
+from ipcmules.messages import kept
+from ipcmules.places import places
+from support import run_cli
+
+
+def doctor(*arguments: str) -> tuple[int, list[dict[str, str]]]:
+    done = run_cli("doctor", "--json", *arguments)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def bad(findings: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [each for each in findings if each["level"] == "bad"]
+
+
+def test_nothing_to_mend(bus_env: BusEnvironment, bus_name: str) -> None:
+    done = run_cli("doctor", "--bus", bus_name, "--mules", "3", "--farm", "mail:1,2", "--locks", "2")
+    assert done.returncode == 0, done.stdout
+    assert "3 mules, 1 farms, 0 workers, 3 locks: 5 queues fit" in done.stdout
+    assert "posix-ipc" in done.stdout and done.stdout.endswith("nothing to mend\n")
+    assert not bus_env.runtime.exists()
+
+
+def test_a_bus_that_would_not_fit(bus_env: BusEnvironment) -> None:
+    limited = subprocess.run(
+        [sys.executable, "-m", "ipcmules", "doctor", "--json", "--mules", "40"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_MSGQUEUE, (3000, 3000)),
+    )
+    [finding] = bad(json.loads(limited.stdout))
+    assert limited.returncode == 1
+    assert "41 message queues" in finding["text"] and "ulimit -q" in finding["remedy"]
+    code, found = doctor("--mules", "300")
+    [finding] = bad(found)
+    assert code == 1 and "queues_max" in finding["remedy"]
+
+
+def test_directories_leftovers_and_dead_letters(bus_env: BusEnvironment, bus_name: str) -> None:
+    kept.keep(places(bus_name), b"x", "pool", "for the test")
+    bus_env.runtime.mkdir(mode=0o700)
+    (bus_env.runtime / f"{bus_name}.lock").touch()
+    code, found = doctor()
+    [finding] = bad(found)
+    assert code == 1 and f"bus '{bus_name}' is dead" in finding["text"]
+    assert finding["remedy"].startswith("ipcmules clean")
+    assert any("has 1 dead letters" in each["text"] for each in found)
+    assert run_cli("clean").returncode == 0
+    assert doctor()[0] == 0
+    os.chmod(bus_env.runtime, 0o755)
+    code, found = doctor()
+    [finding] = bad(found)
+    assert code == 1 and finding["remedy"] == f"chmod 700 {bus_env.runtime}"
+    os.rmdir(bus_env.runtime)
+    bus_env.runtime.symlink_to(bus_env.state)
+    code, found = doctor()
+    assert code == 1 and bad(found)[0]["remedy"] == f"rm {bus_env.runtime}"
+    bus_env.runtime.unlink()
+
+
+def test_wrong_options_are_errors_as_for_run(bus_env: BusEnvironment, tmp_path: Path) -> None:
+    done = run_cli("doctor", "--farm", "mail:3", cwd=tmp_path)
+    assert done.returncode == 2 and "names mule 3" in done.stderr
