@@ -18,8 +18,8 @@ from ipcmules.errors import BusStopped, NotAMule, SignalError
 from ipcmules.membership import Membership
 from ipcmules.messages.inbox import Inbox
 from ipcmules.mule import dispatch
-from ipcmules.table import R_LISTENING
 from ipcmules.serving import BusGone
+from ipcmules.table import R_LISTENING
 
 
 async def mule_get_msg(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Union
+from typing import Any
 
 from ipcmules import membership, presence
 from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, NotAttached, SignalError, UnknownTarget
@@ -17,7 +17,7 @@ from ipcmules.membership import Membership
 from ipcmules.mule import dispatch, harakiri, hooks
 from ipcmules.serving import BusGone, Waiter
 
-Message = Union[bytes, bytearray, memoryview, str]
+Message = bytes | bytearray | memoryview | str
 Handler = Callable[[int], Any]
 
 _senders = membership.senders
@@ -27,7 +27,9 @@ _raisers = membership.raisers
 # Messages
 
 
-def mule_msg(message: Message, mule: int | str | bytes = 0, timeout: float | None = None, priority: int = 0) -> bool:
+def mule_msg(
+    message: Message, mule: int | str | bytes = 0, timeout: float | None = None, priority: int = 0
+) -> bool:
     """Send a message to a mule, to the pool (0: the first available mule), or to a farm (by name).
 
     message: bytes or any bytes-like object of any size; str goes as UTF-8.
@@ -77,7 +79,9 @@ def _as_bytes(message: Any, call: str) -> bytes:
         try:
             return message.encode()
         except UnicodeEncodeError as error:
-            raise MessageTypeError(f"{call}(): this text cannot be sent as UTF-8: {error}; send bytes") from error
+            raise MessageTypeError(
+                f"{call}(): this text cannot be sent as UTF-8: {error}; send bytes"
+            ) from error
     try:
         return bytes(memoryview(message))
     except TypeError:
@@ -126,7 +130,7 @@ def _endpoint(member: Membership, target: int | str | bytes) -> str:
         raise UnknownTarget(f"mule {target!r} cannot be: give a mule's number or a farm's name")
     if not 0 <= target <= len(config.mules):
         raise UnknownTarget(
-            f"unknown mule {target}: this bus has mules 1 to {len(config.mules)}, and 0 is the first available one"
+            f"unknown mule {target}: this bus has mules 1 to {len(config.mules)}, and 0 is any of them"
         )
     return f"mule{target}" if target else "pool"
 
@@ -170,7 +174,9 @@ def farm_get_msg(timeout: float | None = -1) -> bytes | None:
     if inbox is None or member is None:
         raise _not_a_mule("farm_get_msg")
     if not member.farms():
-        raise NotAMule(f"mule {member.number} is in no farm, so farm_get_msg() would never return: add it to one")
+        raise NotAMule(
+            f"mule {member.number} is in no farm, so farm_get_msg() would never return: add it to one"
+        )
     if timeout is not None and timeout < 0:
         timeout = None
     return inbox.get_farm(timeout, True, dispatch.run_signal)

@@ -150,7 +150,7 @@ next_message: Callable[[], bytes | None] = _nothing_loaded
 on_join: list[Callable[[Membership], None]] = []
 
 _current: Membership | None = None
-#: The bus this process joined last and did not leave on purpose: when it is back, this process is on it again.
+#: The bus this process joined last and did not leave for good: when it is back, this process is on it again.
 _home: Places | None = None
 
 #: Held while this process joins, and while a part of its membership is imported and made, by one thread at a
@@ -183,8 +183,8 @@ def current() -> Membership:
     where = _home or (places(name) if name else _ancestral_bus())
     if where is None:
         raise NotAttached(
-            f"this process is on no bus: {BUS_VARIABLE} is not set and no parent process embeds one; start it "
-            "with `ipcmules run -- COMMAND`, call ipcmules.attach(NAME), or use ipcmules.Bus"
+            f"this process is on no bus: {BUS_VARIABLE} is not set and no parent process embeds one; start "
+            "it with `ipcmules run -- COMMAND`, call ipcmules.attach(NAME), or use ipcmules.Bus"
         )
     return join(where, _ATTACHED)
 

@@ -60,7 +60,7 @@ def private_directory(path: str) -> str:
 
 
 def private_state(where: Places) -> str:
-    """Make a bus's state directory if it is missing, and return it. Raises AccessError as private_directory()."""
+    """Make a bus's state directory if it is missing, and return it. Raises as private_directory()."""
     os.makedirs(os.path.dirname(where.state), mode=0o700, exist_ok=True)
     return private_directory(where.state)
 

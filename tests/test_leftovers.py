@@ -48,11 +48,17 @@ def test_who_only_looks_is_left_alone(bus_env: BusEnvironment) -> None:
 
 
 def test_objects_of_a_killed_bus_are_found_and_removed(bus_env: BusEnvironment, bus_name: str) -> None:
+    seen = bus_env.directory.parent / "seen"
+
+    def watched() -> bool:
+        lines = [json.loads(line) for line in seen.read_text().splitlines()] if seen.exists() else []
+        return any(each["bus"] == bus_name and each["data"]["complete"] for each in lines)
+
     with Launcher("--bus", bus_name, "--mules", "1", "--locks", "1") as launcher:
+        wait_until(watched, what="the watcher's look at the description")
         launcher.process.send_signal(signal.SIGKILL)
         launcher.wait()
     wait_until(lambda: not leftovers.processes(bus_env.runtime), what="the mules' end")
-    seen = bus_env.directory.parent / "seen"
     left = leftovers.remove_objects(bus_env.runtime, seen)
     kinds = sorted({each.partition(" ")[0] for each in left})
     assert kinds == ["file", "queue", "segment", "semaphore"]

@@ -55,7 +55,7 @@ class MessageBus:
         for endpoint in self.endpoints():
             fifos.create(where.fifo(endpoint))
         self.children: list[int] = []
-        #: What this process opened: an open descriptor is charged against RLIMIT_MSGQUEUE even when the name is gone.
+        #: What this process opened: it is charged against RLIMIT_MSGQUEUE even when the name is gone.
         self._opened: list[Post | Inbox] = []
 
     def endpoints(self) -> list[str]:

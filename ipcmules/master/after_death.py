@@ -35,7 +35,9 @@ def clean_up(objects: Objects, child: Child, pid: int) -> bool:
         cells[record + table.R_READER] = 0
         cells[record + table.R_LISTENING] = 0
         cells[record + table.R_PID] = 0
-    if deaths.is_success(child.death):  # it ended by itself, if only by os._exit(0): what it had in hand is done
+    if deaths.is_success(
+        child.death
+    ):  # it ended by itself, if only by os._exit(0): what it had in hand is done
         inflight.clear(objects.where, child.number)
     put_away = partial(
         casualties.put_away,

@@ -19,6 +19,9 @@ from ipcmules.master import casualties
 from ipcmules.messages import frames, inflight, kept, large, queues
 from ipcmules.places import Places
 
+#: Nanoseconds that a save goes back before what waits; a message takes one, so there is room for a billion.
+_ROOM = 10**9
+
 LEFT = "left in the queue when the bus ended; it is queued again when the bus starts"
 
 
@@ -29,12 +32,24 @@ def save(where: Places, found: Description) -> int:
     """
     named = found.config.named
     count = 0 if named else _drop_waiting(where)
-    count += sum(_save_in_flight(where, found, number) for number in range(1, len(found.config.mules) + 1))
+    places = _Order(where) if named else None
+    for number in range(1, len(found.config.mules) + 1):
+        count += _save_in_flight(where, found, number, places)
     for spec in found.queues:
         for data, priority, attempts in _queued(spec, named):
             count += 1
-            if named:
-                kept.store(where, data, spec.endpoint, LEFT, priority=priority, attempts=attempts, again=True)
+            if places is not None:
+                place = places.next(spec.endpoint)
+                kept.store(
+                    where,
+                    data,
+                    spec.endpoint,
+                    LEFT,
+                    priority=priority,
+                    attempts=attempts,
+                    again=True,
+                    place=place,
+                )
     if count and named:
         log.event("warning", f"{count} queued messages were left; they are queued again at the next start")
     elif count:
@@ -44,7 +59,31 @@ def save(where: Places, found: Description) -> int:
     return count
 
 
-def _save_in_flight(where: Places, found: Description, number: int) -> int:
+class _Order:
+    """Gives what is saved now its place before what waits for the same queue already.
+
+    That came later: it had not been queued yet, or its sender could not put it behind what was.
+    """
+
+    def __init__(self, where: Places) -> None:
+        self._next: dict[str, int] = {}
+        for path in reversed(kept.listing(where)):
+            try:
+                waiting = kept.header(path)
+            except (OSError, ValueError):
+                continue
+            if waiting.again:
+                self._next[waiting.endpoint] = kept.place_of(path) - _ROOM
+
+    def next(self, endpoint: str) -> int | None:
+        """The place of the next message; None where nothing waits: the time will do."""
+        place = self._next.get(endpoint)
+        if place is not None:
+            self._next[endpoint] = place + 1
+        return place
+
+
+def _save_in_flight(where: Places, found: Description, number: int, places: _Order | None) -> int:
     """What a mule had in hand goes where --on-mule-death says; what it had not yet comes first next time.
 
     Returns how many messages the latter are.
@@ -56,9 +95,11 @@ def _save_in_flight(where: Places, found: Description, number: int) -> int:
         rest = inflight.rest(where, number)
     except posix_ipc.ExistentialError:
         return 0
-    if found.config.named:
+    if places is not None:
         for data, priority in rest:
-            kept.store(where, data, endpoint, LEFT, priority=priority, again=True)
+            kept.store(
+                where, data, endpoint, LEFT, priority=priority, again=True, place=places.next(endpoint)
+            )
     return len(rest)
 
 

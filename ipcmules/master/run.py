@@ -24,7 +24,7 @@ from ipcmules.master.supervisor import Report, Supervisor
 from ipcmules.messages import queues
 from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, Places, places
 
-#: Descriptors the master needs beside those of mules and farms: its loop, sockets, pidfds of attached workers.
+#: Descriptors the master needs beside those of mules and farms: its loop, sockets, attached workers.
 _DESCRIPTORS = 64
 
 
@@ -67,13 +67,14 @@ def run(
 
 
 def _allow_descriptors(config: BusConfig) -> None:
-    """The master holds a FIFO a mule and farm open: raise its soft limit of descriptors if need be, or LimitError."""
+    """The master holds a FIFO a mule and farm open: raise its soft limit of open files, or LimitError."""
     need = len(config.mules) + len(config.farms) + _DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and need > soft:
         if hard != resource.RLIM_INFINITY and need > hard:
             raise LimitError(
-                f"the master of this bus needs {need} open files, the limit (RLIMIT_NOFILE) is {hard}: ulimit -n {need}"
+                f"the master of this bus needs {need} open files, the limit (RLIMIT_NOFILE) is {hard}: "
+                f"ulimit -n {need}"
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
 

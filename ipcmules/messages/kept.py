@@ -66,12 +66,16 @@ def store(
     attempts: int = 0,
     priority: int = 0,
     again: bool = False,
+    place: int | None = None,
 ) -> str:
-    """As keep(), without the line in the log: for many at once, of which the caller says one word."""
+    """As keep(), without the line in the log: for many at once, of which the caller says one word.
+
+    place: what its name sorts by, nanoseconds since the epoch; the time now by default.
+    """
     private_state(where)
     directory = private_directory(where.kept)
     now = time.time_ns()
-    name = f"{now:020d}-{os.getpid()}-{next(_numbers):06d}"
+    name = f"{now if place is None else place:020d}-{os.getpid()}-{next(_numbers):06d}"
     header = {
         "endpoint": endpoint,
         "reason": reason,
@@ -94,6 +98,11 @@ def store(
     path = os.path.join(directory, name + _SUFFIX)
     os.rename(temporary, path)
     return path
+
+
+def place_of(path: str) -> int:
+    """What a kept message's name sorts by (see store())."""
+    return int(os.path.basename(path).partition("-")[0])
 
 
 def listing(where: Places) -> list[str]:

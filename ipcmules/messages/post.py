@@ -41,6 +41,7 @@ from ipcmules.table import (
 
 #: How long an ending process waits for a queue that takes nothing at all, in seconds.
 _STUCK = 5.0
+_FULL = "its queue was full when the sender ended"
 
 
 class Post:
@@ -175,7 +176,7 @@ class Post:
             raise self.stopped()
         found = self._pass_on(found, outbox.endpoint)
         for data in found:
-            kept.store(self.where, data, outbox.endpoint, "the bus had stopped")
+            kept.store(self.where, data, outbox.endpoint, "the bus had stopped", again=True)
         if found:
             log.event(
                 "warning",
@@ -233,7 +234,7 @@ class Post:
         if not messages:
             return
         for data in messages:
-            kept.store(self.where, data, outbox.endpoint, "its queue was full when the sender ended")
+            kept.store(self.where, data, outbox.endpoint, _FULL, again=True)
         log.event("warning", f"{what} before this process ended: kept in {self.where.kept}")
 
 

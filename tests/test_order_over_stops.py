@@ -1,0 +1,45 @@
+"""What a named bus still had queued comes in the order of sending, however often it stopped between."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import scripts
+from support import Launcher, run_cli
+
+SLEEPER = """
+    import time
+    while True:
+        time.sleep(60)
+"""
+SENDER = """
+    import ipcmules
+    number = 0
+    while ipcmules.mule_msg(f"{number:04d}".ljust(3000, "."), 1, timeout=0):
+        number += 1
+    print("accepted", number, flush=True)
+"""
+READER = """
+    import ipcmules
+    while True:
+        print("got", ipcmules.mule_get_msg()[:4].decode(), flush=True)
+"""
+
+
+def test_the_order_is_kept_over_two_stops(bus_env: object, bus_name: str, tmp_path: Path) -> None:
+    sleeper = scripts.write(tmp_path, "sleeper.py", SLEEPER)
+    sender = scripts.write(tmp_path, "sender.py", SENDER)
+    reader = scripts.write(tmp_path, "reader.py", READER)
+    common = ["--bus", bus_name]
+    with Launcher(*common, f"--mule={sleeper}", command=[sys.executable, str(sender)], ready=False) as first:
+        first.wait()
+    accepted = int(first.stdout.split("accepted ")[1].split()[0])
+    assert accepted > 10
+    with Launcher(*common, f"--mule={sleeper}"):
+        pass
+    with Launcher(*common, f"--mule={reader}") as last:
+        last.wait_output(f"got {accepted - 1:04d}\n", 30)
+    received = [line for line in last.stdout.splitlines() if line.startswith("got")]
+    assert received == [f"got {number:04d}" for number in range(accepted)]
+    assert "no dead letters" in run_cli("dead", "list", "--bus", bus_name).stdout
