@@ -12,14 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ipcmules.api import (
-    Lock,
     farm_get_msg,
     farm_msg,
     flush,
     in_farm,
     install_mule_msg_hook,
-    is_locked,
-    lock,
     masterpid,
     mule_get_msg,
     mule_id,
@@ -31,7 +28,6 @@ from ipcmules.api import (
     signal_received,
     signal_registered,
     signal_wait,
-    unlock,
     worker_id,
 )
 from ipcmules.attachment import attach
@@ -50,6 +46,7 @@ from ipcmules.errors import (
     StartError,
     UnknownTarget,
 )
+from ipcmules.locking import Lock, is_locked, lock, unlock
 
 if TYPE_CHECKING:
     from ipcmules.bus import Bus

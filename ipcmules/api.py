@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipcmules import membership, presence
 from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, NotAttached, SignalError, UnknownTarget
 from ipcmules.membership import Membership
-from ipcmules.mule import dispatch, harakiri, hooks
-from ipcmules.serving import BusGone, Waiter
+
+if TYPE_CHECKING:
+    from ipcmules.serving import Waiter
 
 Message = bytes | bytearray | memoryview | str
 Handler = Callable[[int], Any]
@@ -161,7 +161,7 @@ def mule_get_msg(
         raise _not_a_mule("mule_get_msg")
     if timeout is not None and timeout < 0:
         timeout = None
-    return inbox.receive(timeout, signals, farms, dispatch.run_signal)
+    return inbox.receive(timeout, signals, farms, _run_signal)
 
 
 def farm_get_msg(timeout: float | None = -1) -> bytes | None:
@@ -179,7 +179,7 @@ def farm_get_msg(timeout: float | None = -1) -> bytes | None:
         )
     if timeout is not None and timeout < 0:
         timeout = None
-    return inbox.get_farm(timeout, True, dispatch.run_signal)
+    return inbox.get_farm(timeout, True, _run_signal)
 
 
 def _not_a_mule(call: str) -> NotAMule:
@@ -204,6 +204,8 @@ def install_mule_msg_hook(hook: Callable[[bytes], Any]) -> None:
     """
     if not callable(hook):
         raise TypeError(f"install_mule_msg_hook() takes a function, not {hook!r}")
+    from ipcmules.mule import hooks
+
     hooks.install(hook)
 
 
@@ -213,7 +215,16 @@ def set_user_harakiri(seconds: float) -> None:
     0 takes it back. The log then shows the Python stack of every thread, and the message in hand is kept.
     Raises NotAMule elsewhere, ValueError for a negative time. From uWSGI's set_user_harakiri.
     """
+    from ipcmules.mule import harakiri
+
     harakiri.set_user(seconds)
+
+
+def _run_signal(shared: int, unregistered: str = "log") -> None:
+    # Imported when the first signal comes: a process that only sends does not need it.
+    from ipcmules.mule import dispatch
+
+    dispatch.run_signal(shared, unregistered)
 
 
 # Who and where
@@ -332,6 +343,8 @@ def signal_wait(signum: int | None = None, timeout: float | None = None) -> int 
 
 
 def _wait_at(waiter: Waiter, member: Membership, signum: int | None, deadline: float | None) -> int | None:
+    from ipcmules.serving import BusGone
+
     waiter.listening(True)
     try:
         return _wait_in(waiter.take, member, signum, deadline)
@@ -353,62 +366,7 @@ def _wait_in(
             if left <= 0 or time.monotonic() >= (deadline or 0.0):
                 return None
             continue
-        dispatch.run_signal(shared, unregistered="ignore")
+        _run_signal(shared, unregistered="ignore")
         number = membership.registry.local(shared)
         if signum is None or number == signum:
             return number
-
-
-# Locks
-
-
-def lock(number: int = 0, timeout: float | None = None) -> bool:
-    """Take a lock for this thread, waiting up to timeout seconds (None: for ever).
-
-    Returns False when the timeout is over. The kernel frees it if this process dies, however it dies.
-    Raises LockError if this thread has it already, UnknownTarget for a number beyond --locks.
-    """
-    return membership.current().locks.lock(number, timeout)
-
-
-def unlock(number: int = 0) -> None:
-    """Free a lock. Raises LockError if this thread does not hold it."""
-    membership.current().locks.unlock(number)
-
-
-def is_locked(number: int = 0) -> bool:
-    """True if some thread of some process holds the lock now."""
-    return membership.current().locks.is_locked(number)
-
-
-class Lock:
-    """A numbered lock as a context manager: `with Lock(2): ...`.
-
-    number: 0 to the bus's --locks. timeout: seconds to wait; TimeoutError when it is over.
-    """
-
-    def __init__(self, number: int = 0, timeout: float | None = None) -> None:
-        self.number = number
-        self.timeout = timeout
-
-    def acquire(self, timeout: float | None = None) -> bool:
-        """As lock(number, timeout)."""
-        return lock(self.number, timeout)
-
-    def release(self) -> None:
-        """As unlock(number)."""
-        unlock(self.number)
-
-    def locked(self) -> bool:
-        """As is_locked(number)."""
-        return is_locked(self.number)
-
-    def __enter__(self) -> Lock:
-        if not lock(self.number, self.timeout):
-            raise TimeoutError(f"lock {self.number} was not free within {self.timeout} s")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        unlock(self.number)

@@ -5,7 +5,7 @@ Knows api, membership and presence; adds no behaviour of its own.
 
 from __future__ import annotations
 
-from ipcmules import api, membership, presence
+from ipcmules import api, locking, membership, presence
 from ipcmules.membership import Membership
 from ipcmules.places import places
 
@@ -30,10 +30,10 @@ class Calls:
     signal_registered = staticmethod(api.signal_registered)
     signal_received = staticmethod(api.signal_received)
     signal_wait = staticmethod(api.signal_wait)
-    lock = staticmethod(api.lock)
-    unlock = staticmethod(api.unlock)
-    is_locked = staticmethod(api.is_locked)
-    Lock = api.Lock
+    lock = staticmethod(locking.lock)
+    unlock = staticmethod(locking.unlock)
+    is_locked = staticmethod(locking.is_locked)
+    Lock = locking.Lock
 
 
 #: How many attachments of this process have not been detached.

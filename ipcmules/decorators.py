@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, overload
 
-from ipcmules import api, membership
+from ipcmules import api, locking, membership
 from ipcmules.errors import MessageTypeError, SignalError, UnknownTarget
 from ipcmules.mule import harakiri as deadlines
 from ipcmules.mule import hooks
@@ -242,7 +242,7 @@ def lock(number: Any = 0) -> Any:
 def _locked(function: Callable[P, R], number: int) -> Callable[P, R]:
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        with api.Lock(number):
+        with locking.Lock(number):
             return function(*args, **kwargs)
 
     return call

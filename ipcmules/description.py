@@ -53,7 +53,7 @@ class Description:
             "format": FORMAT,
             "config": self.config.to_json(),
             "generation": self.generation,
-            "master": asdict(self.master),
+            "master": self.master._asdict(),
             "queues": [asdict(each) for each in self.queues],
             "semaphores": list(self.semaphores),
             "complete": self.complete,

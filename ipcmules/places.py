@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ipcmules.errors import AccessError, ConfigError
 
@@ -85,8 +85,7 @@ def state_root() -> str:
     return os.path.join(base, "ipcmules")
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(NamedTuple):
     """All the names one bus uses. Build it with `places(name)`."""
 
     bus: str

@@ -6,11 +6,10 @@ Knows /proc and nothing of the bus. Platform-specific: this is the one place tha
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class ProcessId:
+class ProcessId(NamedTuple):
     """One process for ever: its pid and its start time in clock ticks since boot (proc_pid_stat(5))."""
 
     pid: int

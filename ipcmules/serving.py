@@ -36,7 +36,7 @@ class Waiter:
         self._taker = Taker(
             member.where,
             member.table,
-            [(f"worker{number}", layout.worker_endpoint(number)), ("worker0", layout.WORKER_POOL)],
+            [(f"worker{number}", layout.worker_endpoint(number)), ("worker0", layout.worker_pool)],
         )
         self._record = member.table.worker(number)
         self._epoll = select.epoll()

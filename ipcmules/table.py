@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import posix_ipc
 
@@ -86,8 +86,7 @@ RUNTIME_ENTRY = 1
 CARRIED = 2
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """Where everything is in the segment, from the numbers of mules and farms."""
 
     mules: int
@@ -130,8 +129,15 @@ class Layout:
         return self.counters + self.endpoints * ENDPOINT
 
     # Endpoint numbers.
-    MULE_POOL = 0
-    WORKER_POOL = 1
+    @property
+    def mule_pool(self) -> int:
+        """Endpoint of the first available mule."""
+        return 0
+
+    @property
+    def worker_pool(self) -> int:
+        """Endpoint of the first available worker."""
+        return 1
 
     def farm_endpoint(self, index: int) -> int:
         """Endpoint of the index-th farm, from 1."""

@@ -69,7 +69,7 @@ class MessageBus:
 
     def inbox(self, number: int, shared: bool = True) -> Inbox:
         layout = self.layout
-        endpoints = [(f"mule{number}", layout.mule_endpoint(number)), ("mule0", layout.MULE_POOL)]
+        endpoints = [(f"mule{number}", layout.mule_endpoint(number)), ("mule0", layout.mule_pool)]
         for index, each in enumerate(self.config.farms, 1):
             if number in each.mules:
                 endpoints.append((f"farm.{each.name}", layout.farm_endpoint(index)))

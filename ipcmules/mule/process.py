@@ -120,7 +120,7 @@ def _live_as_mule(member: Membership, order: Order) -> None:
 
 def _open_inbox(member: Membership, number: int) -> Inbox:
     layout = member.table.layout
-    endpoints = [(f"mule{number}", layout.mule_endpoint(number)), ("mule0", layout.MULE_POOL)]
+    endpoints = [(f"mule{number}", layout.mule_endpoint(number)), ("mule0", layout.mule_pool)]
     for index, each in enumerate(member.description.config.farms, 1):
         if number in each.mules:
             endpoints.append((f"farm.{each.name}", layout.farm_endpoint(index)))

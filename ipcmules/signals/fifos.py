@@ -20,7 +20,7 @@ def endpoint_names(config: BusConfig) -> list[tuple[str, int]]:
     The names are what Places.fifo takes: 'mule0', 'worker0', 'farm.NAME', 'muleN'.
     """
     layout = Layout(len(config.mules), len(config.farms))
-    names = [("mule0", layout.MULE_POOL), ("worker0", layout.WORKER_POOL)]
+    names = [("mule0", layout.mule_pool), ("worker0", layout.worker_pool)]
     names += [
         (f"farm.{each.name}", layout.farm_endpoint(index)) for index, each in enumerate(config.farms, 1)
     ]

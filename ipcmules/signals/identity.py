@@ -17,8 +17,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ipcmules.places import PACKAGE
 
@@ -28,8 +27,7 @@ _OURS = PACKAGE + os.sep
 _Triple = tuple[str, str, str]
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """One registration, the same in every process that makes it.
 
     source: real path of the file (of the app's module, or of the handler for a registration made while

@@ -9,7 +9,6 @@ Knows identities, entries and the registry lock; nothing of raising or taking.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ipcmules.errors import SignalError
@@ -25,15 +24,20 @@ __all__ = ["Handler", "Registration", "Registry", "check_number", "registry_lock
 Handler = Callable[[int], Any]
 
 
-@dataclass(eq=False)
 class Registration:
     """One registration of this process."""
 
-    identity: Identity
-    handler: Handler
-    wish: int | None  #: the number asked for; None if it is chosen automatically
-    number: int | None = None  #: its number in this process; a chosen one is None until published
-    shared: int | None = None  #: its number on the bus, None until published
+    def __init__(
+        self, identity: Identity, handler: Handler, wish: int | None, number: int | None = None
+    ) -> None:
+        self.identity = identity
+        self.handler = handler
+        #: The number asked for; None if it is chosen automatically.
+        self.wish = wish
+        #: Its number in this process; a chosen one is None until published.
+        self.number = number
+        #: Its number on the bus, None until published.
+        self.shared: int | None = None
 
     @property
     def target(self) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ipcmules.errors import SignalError
 from ipcmules.table import WORKER_SLOTS, Layout
@@ -25,8 +24,7 @@ _FIRST_WORKER = ("", "worker", "worker0")
 _ALL_WORKERS = ("workers", "active-workers")
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(NamedTuple):
     """What a target means on one bus.
 
     `fixed` are endpoint numbers (table.Layout) that hold whoever is there; the rest depends on which
@@ -49,7 +47,7 @@ class Resolved:
     def endpoints(self, layout: Layout, live: Collection[int]) -> tuple[int, ...]:
         """The endpoints to deliver to, given the numbers of the living workers; empty if there is nobody."""
         if self.first:
-            return (layout.WORKER_POOL,) if live or self.launched else self.instead
+            return (layout.worker_pool,) if live or self.launched else self.instead
         if self.everyone:
             numbers = sorted({*live, *range(1, self.launched + 1)})
             return tuple(layout.worker_endpoint(each) for each in numbers)
@@ -85,7 +83,7 @@ def check(target: object) -> str:
 def resolve(target: str, config: BusConfig) -> Resolved:
     """What a target means on the bus of this configuration. Unknown ones resolve to nothing."""
     layout = Layout(len(config.mules), len(config.farms))
-    pool = (layout.MULE_POOL,) if config.mules else ()
+    pool = (layout.mule_pool,) if config.mules else ()
     if target in _FIRST_WORKER:
         return Resolved(first=True, instead=pool, launched=config.processes)
     if target in _ALL_WORKERS:
@@ -108,7 +106,7 @@ def _numbered(target: str, layout: Layout, config: BusConfig) -> Resolved:
     kind, number = found[1], int(found[2])
     if kind == "mule":
         if number == 0:
-            return Resolved((layout.MULE_POOL,) if config.mules else ())
+            return Resolved((layout.mule_pool,) if config.mules else ())
         return Resolved((layout.mule_endpoint(number),) if number <= layout.mules else ())
     if kind == "farm":
         return Resolved((layout.farm_endpoint(number),) if 1 <= number <= layout.farms else ())
