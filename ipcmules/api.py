@@ -36,8 +36,8 @@ def mule_msg(
     timeout: seconds to wait while the queue and this process's buffer are full; None waits for ever,
         0 not at all.
     priority: 0 to 32767; higher ones overtake lower ones that are still queued.
-    Returns True once the message is accepted (in the kernel or in this process's bounded buffer),
-    False when the timeout is over: then it was not sent.
+    Returns True once the message is accepted (in the kernel or, for one mule, in this process's bounded
+    buffer), False when the timeout is over: then it was not sent.
     Raises UnknownTarget for a mule or farm this bus does not have, MessageTypeError, NotAttached.
     From uWSGI's mule_msg(message[, mule]).
     """
