@@ -371,8 +371,8 @@ def test_thread_starts_a_daemon_thread() -> None:
 
 def test_lock_holds_while_the_function_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     did: list[str] = []
-    monkeypatch.setattr(decorators.api, "lock", lambda number, timeout: did.append(f"lock {number}") or True)
-    monkeypatch.setattr(decorators.api, "unlock", lambda number: did.append(f"unlock {number}"))
+    monkeypatch.setattr(decorators.locking, "lock", lambda number, timeout: did.append(f"lock {number}") or True)
+    monkeypatch.setattr(decorators.locking, "unlock", lambda number: did.append(f"unlock {number}"))
 
     @lock
     def plain(value: int) -> int:
