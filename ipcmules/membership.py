@@ -22,7 +22,7 @@ import posix_ipc
 from ipcmules import description as descriptions
 from ipcmules import liveness, processes, table
 from ipcmules.description import Description
-from ipcmules.errors import BusRunning, NotAttached
+from ipcmules.errors import BusRunning, BusStopped, NotAttached
 from ipcmules.places import BUS_VARIABLE, Places, places, runtime_root
 from ipcmules.signals.registry import Registry
 
@@ -106,7 +106,10 @@ class Membership:
     def close(self, flush_seconds: float = 5.0) -> None:
         """Flush what is buffered and close the sending side."""
         if self._post is not None:
-            self._post.flush(flush_seconds)
+            try:
+                self._post.flush(flush_seconds)
+            except BusStopped:
+                pass  # close() keeps what did not get into a queue
             self._post.close()
             self._post = None
 

@@ -174,20 +174,37 @@ def load(reference: bytes) -> bytes:
 
 
 def sweep(where: Places) -> int:
-    """Remove every large message of this bus; returns how many there were. Only when no queue can name one."""
+    """Remove every large message of this bus; returns how many there were. Only when no queue can name one.
+
+    Those of a living sender stay: they wait in its buffer, for this bus's successor.
+    """
     prefix = where.large_prefix.lstrip("/")
     count = 0
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(_SHM):
-            if name.startswith(prefix) and _NAME.match(name, len(prefix)):
+            if (
+                name.startswith(prefix)
+                and _NAME.match(name, len(prefix))
+                and not _sender_lives(name[len(prefix) :])
+            ):
                 with contextlib.suppress(posix_ipc.ExistentialError):
                     posix_ipc.unlink_shared_memory("/" + name)
                     count += 1
     with contextlib.suppress(FileNotFoundError):
         path = directory(where)
         for name in os.listdir(path):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(path, name))
-                count += 1
-        os.rmdir(path)
+            if not _sender_lives(name):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(path, name))
+                    count += 1
+        with contextlib.suppress(OSError):  # somebody's is left in it
+            os.rmdir(path)
     return count
+
+
+def _sender_lives(name: str) -> bool:
+    """True if another process that may still hold this message in its buffer runs."""
+    pid, start, *_ = [*name.split("."), "", ""]
+    if not (pid.isdigit() and start.isdigit()) or int(pid) == os.getpid():
+        return False
+    return processes.ProcessId(int(pid), int(start)).alive()

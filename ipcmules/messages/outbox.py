@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import posix_ipc
 
+from ipcmules import log
 from ipcmules.description import QueueSpec
 from ipcmules.errors import LimitError
 from ipcmules.messages import frames, large
@@ -377,21 +378,27 @@ class Outbox:
         self._frame = None
         self._bytes = self._larges = 0
         self._buffering, self._left, self._allowed = False, 0, 0
-        return [(large.load(data) if type(data) is Large else data, priority) for data, priority in found]
+        whole: list[tuple[bytes, int]] = []
+        for data, priority in found:
+            try:
+                whole.append((large.load(data) if type(data) is Large else data, priority))
+            except (OSError, ValueError) as error:  # the others must not be lost with it
+                log.event("error", f"a buffered large message to {self.endpoint} is lost: {error}")
+        return whole
 
-    def leftovers(self) -> list[bytes]:
-        """Whatever lies in the queue, taken out of it."""
-        found: list[bytes] = []
+    def leftovers(self) -> list[tuple[bytes, int]]:
+        """Whatever lies in the queue, taken out of it, with priorities."""
+        found: list[tuple[bytes, int]] = []
         if self._queue is None:
             return found
         while True:
             try:
-                frame, _ = self._queue.receive()
+                frame, priority = self._queue.receive()
             except (_Busy, posix_ipc.ExistentialError):
                 return found
             for data in frames.unpack(frame):
                 try:
-                    found.append(large.load(data) if frames.is_large(frame) else data)
+                    found.append((large.load(data) if frames.is_large(frame) else data, priority))
                 except FileNotFoundError:
                     pass  # the master swept it, having kept what named it
 

@@ -7,6 +7,7 @@ thread within about a millisecond, at flush(), or when the process ends (not whe
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 import weakref
@@ -161,14 +162,8 @@ class Post:
         found = outbox.leftovers()
         if not self._description.config.named:
             raise self.stopped()
-        for data in found:
-            kept.store(self.where, data, outbox.endpoint, "the bus had stopped")
         if found:
-            log.event(
-                "warning",
-                f"bus {self.where.bus!r} had stopped: {len(found)} messages to {outbox.endpoint}, "
-                f"{sum(map(len, found))} bytes, kept in {self.where.kept}",
-            )
+            self._save(found, outbox.endpoint, "the bus had stopped", f"bus {self.where.bus!r} had stopped")
 
     # The end of the process
 
@@ -188,17 +183,38 @@ class Post:
                 self._give_up(outbox)
 
     def _give_up(self, outbox: Outbox) -> None:
-        messages = [data for data, _ in outbox.take_pending()]
-        what = f"{len(messages)} messages to {outbox.endpoint} ({sum(map(len, messages))} bytes) did not get into its queue"
+        messages = outbox.take_pending()
+        size = sum(len(data) for data, _ in messages)
+        what = f"{len(messages)} messages to {outbox.endpoint} ({size} bytes) did not get into its queue"
         if not self._description.config.named:
             log.event(
                 "error",
                 f"{what} before this process ended, and bus {self.where.bus!r} has no name to keep them under",
             )
             return
-        for data in messages:
-            kept.store(self.where, data, outbox.endpoint, "its queue was full when the sender ended")
-        log.event("warning", f"{what} before this process ended: kept in {self.where.kept}")
+        why = "before the bus ended" if self.ended or self.over() else "before this process left"
+        self._save(messages, outbox.endpoint, f"it had not got into its queue {why}", f"{what} {why}")
+
+    def _save(self, messages: Sequence[tuple[bytes, int]], endpoint: str, reason: str, text: str) -> None:
+        """Store what was accepted for the master to queue again: the one that runs, else the next one."""
+        for data, priority in messages:
+            kept.store(self.where, data, endpoint, reason, priority=priority, again=True)
+        log.event("warning", f"{text}: {len(messages)} messages to {endpoint} are saved and queued again")
+        wake_master(self.where)
+
+
+def wake_master(where: Places) -> None:
+    """Have the bus's master look around, if there is one: it watches this FIFO."""
+    try:
+        descriptor = os.open(where.notify, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, b"w")
+    except OSError:
+        pass  # full: it has not looked yet, and will
+    finally:
+        os.close(descriptor)
 
 
 _posts: weakref.WeakSet[Post] = weakref.WeakSet()
