@@ -8,6 +8,8 @@ BENCH_VENV ?= .venv-bench
 DEMO_DIRECTORY ?= examples/index
 DEMO ?= demo.py
 BENCH ?= -m benchmarks
+# Options of the chaos program: --seconds, --seed, --messages, --signals, --sections, --senders, --keep.
+CHAOS ?=
 PYTEST_ARGS ?= -n auto
 
 BIN := $(VENV)/bin
@@ -15,11 +17,12 @@ PIP := -m pip --disable-pip-version-check --no-input --quiet
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench interop clean
+.PHONY: help demo test chaos lint format bench interop clean
 
 help:
 	@echo "make demo     index the standard library with a farm of mules"
 	@echo "make test     all tests"
+	@echo "make chaos    kill, stop and restart at random under load, then print the ledger (CHAOS='--seed 1 --seconds 60')"
 	@echo "make lint     ruff, mypy and the layers of the imports"
 	@echo "make format   let ruff put the code in shape"
 	@echo "make bench    the table of ratios against uWSGI, multiprocessing, faster-fifo, pyzmq and C"
@@ -31,6 +34,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+chaos: $(VENV)/.installed-test
+	cd tests && $(abspath $(BIN))/python -m chaos $(CHAOS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

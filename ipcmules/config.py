@@ -93,6 +93,7 @@ class BusConfig:
     directory: str = "."  #: current directory of the bus's processes, importable
     paths: tuple[str, ...] = ()  #: more of sys.path, in front
     command: tuple[str, ...] = ()  #: -- COMMAND
+    daemons: tuple[str, ...] = ()  #: --attach-daemon, as they are written: master/daemons.py splits them
     on_mule_death: str = "dead-letter"  #: what becomes of a message in the hands of a mule that died
     max_requeues: int = 3  #: with on_mule_death 'requeue': deaths after which it is a dead letter
     on_hook_error: str = "log"  #: what becomes of a message whose hook raised
@@ -154,6 +155,6 @@ class BusConfig:
         values["mules"] = tuple(Program(**each) for each in data["mules"])
         values["farms"] = tuple(Farm(each["name"], tuple(each["mules"])) for each in data["farms"])
         values["settings"] = tuple((key, value) for key, value in data["settings"])
-        for name in ("imports", "pyargv", "paths", "command", "owner", "touch_reload"):
+        for name in ("imports", "pyargv", "paths", "command", "daemons", "owner", "touch_reload"):
             values[name] = tuple(data[name])
         return cls(**values)

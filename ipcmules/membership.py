@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import posix_ipc
 
 from ipcmules import liveness, processes, table
-from ipcmules.errors import BusRunning, NotAttached
+from ipcmules.errors import BusRunning, BusStopped, NotAttached
 from ipcmules.places import BUS_VARIABLE, Places, places, runtime_root
 from ipcmules.signals.registry import Registry
 
@@ -105,7 +105,10 @@ class Membership:
     def close(self, flush_seconds: float = 5.0) -> None:
         """Flush what is buffered, close what is open, and free the locks that are still held."""
         if self._post is not None:
-            self._post.flush(flush_seconds)
+            try:
+                self._post.flush(flush_seconds)
+            except BusStopped:
+                pass  # close() keeps what did not get into a queue
             self._post.close()
             self._post = None
         if self._raiser is not None:

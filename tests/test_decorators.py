@@ -371,7 +371,9 @@ def test_thread_starts_a_daemon_thread() -> None:
 
 def test_lock_holds_while_the_function_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     did: list[str] = []
-    monkeypatch.setattr(decorators.locking, "lock", lambda number, timeout: did.append(f"lock {number}") or True)
+    monkeypatch.setattr(
+        decorators.locking, "lock", lambda number, timeout: did.append(f"lock {number}") or True
+    )
     monkeypatch.setattr(decorators.locking, "unlock", lambda number: did.append(f"unlock {number}"))
 
     @lock

@@ -12,6 +12,7 @@ from dataclasses import replace
 from ipcmules.cli.options import Given
 from ipcmules.config import BusConfig, Program
 from ipcmules.errors import ConfigError
+from ipcmules.master.commandline import SHELL, split
 from ipcmules.places import BUS_VARIABLE, check_name
 
 
@@ -44,11 +45,16 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
         directory=directory,
         paths=tuple(os.path.join(directory, each) for each in given.get("paths", ())),
         command=command,
+        daemons=given.get("daemons", ()),
         on_mule_death=given.get("on_mule_death", BusConfig.on_mule_death),
         max_requeues=given.get("max_requeues", BusConfig.max_requeues),
         on_hook_error=given.get("on_hook_error", BusConfig.on_hook_error),
     )
-    _check_command(command, directory)
+    _check_command(command, directory, "'--'")
+    for each in config.daemons:
+        words = split(each)
+        if words[0] != SHELL:
+            _check_command(words, directory, "attach-daemon")
     return config
 
 
@@ -87,12 +93,12 @@ def _file(name: str, directory: str, what: str) -> str:
     )
 
 
-def _check_command(command: tuple[str, ...], directory: str) -> None:
+def _check_command(command: tuple[str, ...], directory: str, after: str) -> None:
     if not command:
         return
     name = command[0]
     path = os.path.join(directory, name) if "/" in name else name
     if not name or shutil.which(path) is None:
         raise ConfigError(
-            f"command {name!r} is not an executable program on PATH: correct what stands after '--'"
+            f"command {name!r} is not an executable program on PATH: correct what stands after {after}"
         )

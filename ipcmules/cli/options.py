@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ipcmules.config import ON_HOOK_ERROR, ON_MULE_DEATH, Program, farm, program
 from ipcmules.errors import ConfigError
 from ipcmules.log import FORMATS
+from ipcmules.master.commandline import split
 from ipcmules.places import check_name
 
 Value = TypeVar("Value")
@@ -134,6 +135,17 @@ def _nonblank(what: str) -> Callable[[str], str]:
     return read
 
 
+def _daemon(text: str) -> tuple[str, ...]:
+    _nonblank("command")(text)
+    try:
+        words = split(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is no command ({error}): close the quote, or escape it") from error
+    if not words or not words[0]:
+        raise ConfigError(f"{text!r} is no command: give one")
+    return (text,)
+
+
 def _each(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
     return lambda text: (read(text),)
 
@@ -190,6 +202,7 @@ OPTIONS: dict[str, Option] = {
     "uwsgi mule-harakiri": Option("handler_harakiri", "seconds", _harakiri),
     "mule-max-msgs": Option("max_messages", "number", _count),
     "touch-mules-reload": _touch,
+    "attach-daemon": Option("daemons", "text", _daemon, repeatable=True),
     "chdir": Option("chdir", "text", _nonblank("directory")),
     "pythonpath": _path,
     "python-path": _path,

@@ -110,6 +110,12 @@ def _option(*names: str, metavar: str, help: str, many: bool = False) -> Callabl
 @_option("--mule-harakiri", metavar="SECONDS", help="Kill a mule whose hook or handler takes longer.")
 @_option("--mule-max-msgs", metavar="N", help="Replace a mule after N messages.")
 @_option("--touch-mules-reload", metavar="FILE", many=True, help="Reload when FILE is touched.")
+@_option(
+    "--attach-daemon",
+    metavar="COMMAND",
+    many=True,
+    help="Run COMMAND beside the mules, and again whenever it ends.",
+)
 @_option("--chdir", metavar="DIR", help="Change directory first; other paths are relative to it.")
 @_option("--pythonpath", metavar="DIR", many=True, help="Add a directory to sys.path.")
 @_option("--queue-share", metavar="SHARE", help="Share of RLIMIT_MSGQUEUE for this bus [default: 0.5].")

@@ -1,4 +1,4 @@
-"""Queues messages again that wait in files: what was left at the last stop, and what dead mules had in hand.
+"""Queues messages again that wait in files: left at the last stop, or by dead mules or senders.
 
 As the queues have room, in order; a file is removed when its message is in the queue, so what does not fit
 until the end, or a killed master had not come to, stays for the next start.
@@ -33,12 +33,18 @@ class Feeder:
         self._found = found
         self._table = shared
         self._queues: dict[str, _Queue] = {}
+        #: Files that have been looked at: one that is not to be queued again, or waits here already.
+        self._seen: set[str] = set()
 
-    def start(self) -> None:
-        """Queue what was left: what fits now, and the rest when there is room."""
+    def look(self) -> None:
+        """Queue what was left, or senders have left since: what fits now, and the rest when there is room."""
         lost: list[str] = []
         waiting: list[Kept] = []
-        for each in map(_header, kept.listing(self._where)):
+        there = kept.listing(self._where)
+        self._seen &= set(there)
+        new = [path for path in there if path not in self._seen]
+        self._seen.update(new)
+        for each in map(_header, new):
             if each is None or not each.again:
                 continue
             if self._found.queue(each.endpoint) is None:
@@ -58,6 +64,9 @@ class Feeder:
 
     def add(self, path: str) -> None:
         """Queue one more message, behind what waits for its queue already."""
+        if path in self._seen:
+            return
+        self._seen.add(path)
         found = _header(path)
         if found is not None and self._found.queue(found.endpoint) is not None:
             self._queue(found.endpoint).waiting.append(found)

@@ -34,6 +34,8 @@ class Objects:
     notify: int = -1
     #: Queues a message again whose file it is given (Feeder.add), once there is somebody who does that.
     requeue: Callable[[str], object] | None = None
+    #: Has senders' saved messages queued again (Feeder.look).
+    collect: Callable[[], object] | None = None
 
     def set_state(self, state: int) -> None:
         """Write H_STATE."""
@@ -46,14 +48,19 @@ class Objects:
         self.fifos.clear()
 
 
-def create(where: Places, config: BusConfig) -> Objects:
-    """Create everything; if anything fails, nothing is left. Raises LimitError, AccessError, OSError."""
+def create(
+    where: Places, config: BusConfig, prepare: Callable[[Description, table.Table], None] | None = None
+) -> Objects:
+    """Create everything; if anything fails, nothing is left. Raises LimitError, AccessError, OSError.
+
+    prepare is called with the description and the table before any process can join.
+    """
     private_directory(where.runtime)
     found = Description(config, time.time_ns(), processes.current())
     descriptions.write(where, found)
     try:
         found = _create_named(where, found)
-        return _create_rest(where, found)
+        return _create_rest(where, found, prepare)
     except BaseException:
         remove(where, descriptions.read(where), None)
         raise
@@ -70,7 +77,9 @@ def _create_named(where: Places, found: Description) -> Description:
     return replace(found, semaphores=locks.create_new(found.config.locks + 1, announce))
 
 
-def _create_rest(where: Places, found: Description) -> Objects:
+def _create_rest(
+    where: Places, found: Description, prepare: Callable[[Description, table.Table], None] | None
+) -> Objects:
     config = found.config
     shared = table.create(where.table, table.Layout(len(config.mules), len(config.farms)), found.generation)
     shared.cells[table.H_MASTER_START] = found.master.start
@@ -84,6 +93,8 @@ def _create_rest(where: Places, found: Description) -> Objects:
         fifos.create(where.notify)
         objects.notify = fifos.open_fifo(where.notify)
         objects.fifos.append(objects.notify)
+        if prepare is not None:
+            prepare(found, shared)
         objects.description = replace(found, complete=True)
         descriptions.write(where, objects.description)
     except BaseException:

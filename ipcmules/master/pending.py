@@ -42,7 +42,7 @@ def save(where: Places, found: Description, shared: Table) -> None:
             log.event("warning", f"{total} signals were not handled and are dropped: the bus has no name")
         return
     numbers = {number for counts in pending.values() for number, _count in counts}
-    numbers.update(number for number in range(table.SIGNALS) if _is_apps(shared, number))
+    numbers |= _apps(shared)
     if not numbers:
         return
     entries = [[number, _entry(shared, number).hex()] for number in sorted(numbers) if _entry(shared, number)]
@@ -118,12 +118,17 @@ def _entry(shared: Table, number: int) -> bytes:
     return shared.memory[start : start + table.ENTRY]
 
 
-def _is_apps(shared: Table, number: int) -> bool:
-    """True if the app of this bus has registered it: not a process for itself, nor the bus before alone."""
-    cells, first = shared.cells, shared.entry(number)
-    return bool(cells[first + table.E_STAMP]) and not (
-        cells[first + table.E_FLAGS] & (table.RUNTIME_ENTRY | table.CARRIED)
-    )
+def _apps(shared: Table) -> set[int]:
+    """Numbers that the app has registered; of a bus that ended before that, those carried over to it."""
+    cells = shared.cells
+    by_app: set[int] = set()
+    carried: set[int] = set()
+    for number in range(table.SIGNALS):
+        first = shared.entry(number)
+        flags = cells[first + table.E_FLAGS]
+        if cells[first + table.E_STAMP] and not flags & table.RUNTIME_ENTRY:
+            (carried if flags & table.CARRIED else by_app).add(number)
+    return by_app or carried
 
 
 def _restore(shared: Table, number: int, entry: bytes) -> None:

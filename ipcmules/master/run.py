@@ -10,6 +10,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ipcmules import linux, liveness, log, table
@@ -107,10 +108,13 @@ class _Bus:
         self._supervisor: Supervisor | None = None
 
     def run(self, control: int | None) -> int:
-        self._loop.on_signal(signal.SIGTERM, self._stop_by_signal)
+        self._loop.on_signal(signal.SIGTERM, lambda: self._stop_by_signal(signal.SIGTERM))
         self._loop.on_signal(signal.SIGHUP, self._reload)
         # A terminal sends Ctrl-C to an embedding program as well, and what follows from it is that program's.
-        self._loop.on_signal(signal.SIGINT, self._interrupt if control is None else lambda: None)
+        if control is None:
+            self._loop.on_signal(signal.SIGINT, lambda: self._stop_by_signal(signal.SIGINT))
+        else:
+            self._loop.on_signal(signal.SIGINT, lambda: None)
         self._loop.on_signal(signal.SIGQUIT, self._stop_at_once)
         owner.watch(self._loop, self._config.owner, control, self._stop)
         linux.become_subreaper()
@@ -121,17 +125,16 @@ class _Bus:
         takeover.take_over(self._where, self._config.mercy, self._pause, endpoints)
         if self._stop_asked:
             return 0
-        made = objects.create(self._where, self._config)
+        made = objects.create(self._where, self._config, partial(pending.give, self._where))
         try:
             return self._supervise(made)
         finally:
             self._end(made)
 
     def _supervise(self, made: Objects) -> int:
-        pending.give(self._where, made.description, made.table)
         feeder = Feeder(self._loop, self._where, made.description, made.table)
-        feeder.start()
-        made.requeue = feeder.add
+        feeder.look()
+        made.requeue, made.collect = feeder.add, feeder.look
         self._supervisor = Supervisor(self._loop, made, self._report, self._began, self._reread)
         if self._reload_asked:
             self._reload()
@@ -155,23 +158,18 @@ class _Bus:
         if self._supervisor is not None:
             self._supervisor.reload("asked for by SIGHUP")
 
-    def _stop(self) -> None:
+    def _stop(self, signum: int = signal.SIGTERM) -> None:
         self._stop_asked = True
         if self._supervisor is not None:
-            self._supervisor.stop()
+            self._supervisor.stop(signum)
 
-    def _interrupt(self) -> None:
-        if self._supervisor is not None and not self._signalled:
-            self._supervisor.stop(interrupted=True)
-        self._stop_by_signal()
-
-    def _stop_by_signal(self) -> None:
+    def _stop_by_signal(self, signum: int) -> None:
         """The first signal stops gracefully (the owner's end may have done so), a second one at once."""
         again, self._signalled = self._signalled, True
         if again:
             self._stop_at_once()
         else:
-            self._stop()
+            self._stop(signum)
 
     def _stop_at_once(self) -> None:
         self._stop_asked = True

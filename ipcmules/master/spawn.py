@@ -17,18 +17,26 @@ from ipcmules import linux
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
-def spawn(arguments: Sequence[str], directory: str, keep: int | None = None) -> int:
+def spawn(
+    arguments: Sequence[str],
+    directory: str,
+    keep: int | None = None,
+    *,
+    group: bool = False,
+    silent: bool = False,
+) -> int:
     """Start a program and return its pid.
 
     arguments: argv; the program is looked up in PATH as execvp does. directory: its current directory.
-    keep: a descriptor that it inherits under the same number. It gets SIGTERM when the master dies.
+    keep: a descriptor that it inherits under the same number. group: it leads a process group of its own.
+    silent: its stdin is /dev/null. It gets SIGTERM when the master dies.
     Raises OSError as chdir or exec do.
     """
     reader, writer = os.pipe()
     master = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(arguments, directory, keep, writer, master)
+        _become(arguments, directory, keep, writer, master, group, silent)
     os.close(writer)
     try:
         problem = os.read(reader, 64)
@@ -41,7 +49,15 @@ def spawn(arguments: Sequence[str], directory: str, keep: int | None = None) -> 
     raise OSError(code, os.strerror(code))
 
 
-def _become(arguments: Sequence[str], directory: str, keep: int | None, writer: int, master: int) -> NoReturn:
+def _become(
+    arguments: Sequence[str],
+    directory: str,
+    keep: int | None,
+    writer: int,
+    master: int,
+    group: bool,
+    silent: bool,
+) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         for each in _RESTORED:
@@ -49,6 +65,10 @@ def _become(arguments: Sequence[str], directory: str, keep: int | None, writer: 
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if keep is not None:
             os.set_inheritable(keep, True)
+        if group:
+            os.setpgid(0, 0)
+        if silent:
+            os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
         linux.die_with_parent(signal.SIGTERM)
         if os.getppid() != master:
             os._exit(127)

@@ -1,7 +1,8 @@
 """The end of a bus's processes: first those that give work, then the mules, then whoever did not go.
 
-The command and the workers get SIGTERM first; when they are gone, or half of the mercy is over, the mules
-get it and drain their queues; when the mercy is over everybody gets SIGKILL.
+The command and the workers get SIGTERM first (the command SIGINT, where that stopped the bus); when they
+are gone, or half of the mercy is over, the mules get it and drain their queues; when the mercy is over
+everybody gets SIGKILL. The daemons come last: the mules may need them to the end.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Callable
 
 from ipcmules import log
 from ipcmules.master.children import Child, Children
+from ipcmules.master.daemons import Daemons
 from ipcmules.master.loop import Loop
 
-#: How long a command that was interrupted (Ctrl-C) may take before it gets SIGTERM too, seconds.
-_AFTER_INTERRUPT = 2.0
+#: The daemons have so long to end when everybody else has, seconds; at most the mercy.
+_DAEMONS = 5.0
 
 
 class Stop:
@@ -26,38 +28,34 @@ class Stop:
         loop: Loop,
         children: Children,
         template: Callable[[], int],
-        command: Callable[[], int],
+        programs: Daemons,
         mercy: float,
     ) -> None:
         self._loop = loop
         self._children = children
         self._template = template
-        self._command = command
+        self._programs = programs
         self._mercy = mercy
         self._mules_told = False
+        self._daemons_told = False
         self._killing = False
 
-    def begin(self, interrupted: bool) -> None:
-        """Send the first signals and set the deadlines.
-
-        interrupted: the command has had a SIGINT of its own, and gets the time to act on it.
-        """
-        if interrupted:
-            self._loop.later(
-                min(_AFTER_INTERRUPT, self._mercy), lambda: _send(self._command(), signal.SIGTERM)
-            )
-        else:
-            _send(self._command(), signal.SIGTERM)
+    def begin(self, signum: int) -> None:
+        """Send the first signals (signum to the command) and set the deadlines."""
+        self._programs.stop_command(signum)
         for child in self._children.running("worker"):
             _send(child.pid, signal.SIGTERM)
-        self._loop.later(self._mercy / 2, self._tell_mules)
+        self._loop.later(self._mercy / 2, self._half_is_over)
         self._loop.later(self._mercy, self._mercy_is_over)
         self.check()
 
     def check(self) -> None:
         """Somebody has ended: go on if nobody is left that gives work."""
-        if not self._command() and not self._children.running("worker"):
-            self._tell_mules()
+        if self._programs.command_runs() or self._children.running("worker"):
+            return
+        self._tell_mules()
+        if not self._children.running():
+            self._tell_daemons()
 
     def joined(self, child: Child) -> None:
         """A process that was being forked when the stop began is there now."""
@@ -68,10 +66,25 @@ class Stop:
 
     def hurry(self) -> None:
         """Kill everybody now."""
+        self._programs.kill_daemons()
+        self._kill_others()
+
+    def _kill_others(self) -> None:
         self._killing = True
-        pids = [self._command(), self._template(), *(child.pid for child in self._children.running())]
-        for pid in pids:
+        self._programs.kill_command()
+        for pid in [self._template(), *(child.pid for child in self._children.running())]:
             _send(pid, signal.SIGKILL)
+
+    def _half_is_over(self) -> None:
+        self._programs.stop_command(signal.SIGTERM)  # it may have ignored SIGINT
+        self._tell_mules()
+
+    def _tell_daemons(self) -> None:
+        if self._daemons_told:
+            return
+        self._daemons_told = True
+        self._programs.stop_daemons()
+        self._loop.later(min(self._mercy, _DAEMONS), self._programs.kill_daemons)
 
     def _tell_mules(self) -> None:
         if self._mules_told:
@@ -82,11 +95,14 @@ class Stop:
 
     def _mercy_is_over(self) -> None:
         left = [str(child) for child in self._children.running()]
-        if self._command():
+        if self._programs.command_runs():
             left.append("the command")
         if left and self._mercy:
             log.event("warning", f"killed after {self._mercy:g} s of mercy: {', '.join(left)}")
-        self.hurry()
+        if self._mercy:
+            self._kill_others()
+        else:
+            self.hurry()
 
 
 def _send(pid: int, signum: int) -> None:

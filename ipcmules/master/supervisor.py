@@ -18,11 +18,11 @@ from ipcmules.errors import StartError
 from ipcmules.master import after_death, deaths, readiness
 from ipcmules.master.attached import Attached
 from ipcmules.master.children import Child, Children, describe_status, exit_code
+from ipcmules.master.daemons import Daemons
 from ipcmules.master.harakiri import Harakiri
 from ipcmules.master.loop import Loop, Timer
 from ipcmules.master.objects import Objects
 from ipcmules.master.reload import Reloads, Reread
-from ipcmules.master.spawn import spawn
 from ipcmules.master.stopping import Stop
 from ipcmules.master.templates import Template
 from ipcmules.master.touch import Touch
@@ -61,8 +61,7 @@ class Supervisor:
         #: Templates that are needed no more and have not ended yet, by pid.
         self._retired: dict[int, Template] = {}
         self._template_failures = 0
-        self._command = 0
-        self._interrupted = False
+        self._programs = Daemons(loop, self._config, self._command_ended, self._check_stop)
         self._ready = False
         self._word: Timer | None = None
         self._stop: Stop | None = None
@@ -77,10 +76,12 @@ class Supervisor:
         """Run the bus to its end. Returns the exit code; raises StartError if it could not start."""
         self._loop.watch(self._objects.notify, self._notified)
         self._loop.on_signal(signal.SIGCHLD, self._reap)
+        self._programs.start_daemons()
         self._start_template()
         self._word = self._loop.later(_FIRST_WORD, self._say_what_is_missing)
         while not self._over():
             self._loop.run_once()
+        self._programs.close()
         self._attached.close()
         if self._failure is not None:
             raise self._failure
@@ -91,13 +92,9 @@ class Supervisor:
         if self._stop is None:
             self._reloads.ask(why)
 
-    def stop(self, interrupted: bool = False) -> None:
-        """End the bus gracefully; nothing new if it is ending already.
-
-        interrupted: by SIGINT, which a terminal has sent to the command as well.
-        """
-        self._interrupted = interrupted
-        self._begin_stop(self._config.mercy)
+    def stop(self, signum: int = signal.SIGTERM) -> None:
+        """End the bus gracefully; nothing new if it is ending already. signum: what the command is told."""
+        self._begin_stop(self._config.mercy, signum)
 
     def stop_at_once(self) -> None:
         """End the bus without waiting any longer for anybody."""
@@ -133,6 +130,7 @@ class Supervisor:
     def reconfigured(self) -> None:
         """A reload has brought another configuration."""
         self._touch.watch(self._config.touch_reload)
+        self._programs.replace_daemons(self._config.daemons)
 
     def template_loaded(self) -> None:
         """The template can fork."""
@@ -221,8 +219,8 @@ class Supervisor:
         elif pid in self._retired:
             self._retired.pop(pid).close()
             self._ask_again(pid)
-        elif pid == self._command:
-            self._command_ended(status)
+        elif self._programs.ended(pid, status):
+            self._check_stop()
         elif (child := self._children.ended(pid)) is not None:
             self._harakiri.ended(pid)
             self._child_ended(child, pid, status)
@@ -230,6 +228,7 @@ class Supervisor:
             self._unknown_deaths[pid] = status
             if len(self._unknown_deaths) > 1000:  # orphans of the command's: nobody will ask for them
                 self._unknown_deaths.pop(next(iter(self._unknown_deaths)))
+            self._check_stop()
 
     def _ask_again(self, pid: int) -> None:
         """A template has ended: what it was asked for and did not do is another's work."""
@@ -293,6 +292,8 @@ class Supervisor:
             pass
         self._attached.look()
         self._harakiri.look()
+        if self._objects.collect is not None and self._stop is None:
+            self._objects.collect()
 
     def _become_ready(self) -> None:
         self._ready = True
@@ -300,7 +301,10 @@ class Supervisor:
             self._word.cancel()
         self._objects.set_state(table.READY)
         self._touch.watch(self._config.touch_reload)
-        if self._config.command and not self._start_command():
+        try:
+            self._programs.start_command()
+        except StartError as error:
+            self._fail(str(error))
             return
         for child in self._children:
             text = readiness.take_failure(self._objects, child)
@@ -330,23 +334,13 @@ class Supervisor:
 
     # The command
 
-    def _start_command(self) -> bool:
-        try:
-            self._command = spawn(self._config.command, self._config.directory)
-        except OSError as error:
-            self._fail(f"the command {self._config.command[0]!r} cannot be run: {error.strerror}")
-            return False
-        return True
-
     def _command_ended(self, status: int) -> None:
-        self._command = 0
         if self._stop is None:
             self._code = exit_code(status)
             self.stop()
             return
         if os.WIFEXITED(status):  # not of the signal that the stop sent it
             self._code = exit_code(status)
-        self._stop.check()
 
     # The end
 
@@ -356,26 +350,25 @@ class Supervisor:
         if self._stop is None:
             self._begin_stop(min(self._config.mercy, _SHORT_MERCY))
 
-    def _begin_stop(self, mercy: float) -> None:
+    def _check_stop(self) -> None:
+        if self._stop is not None:
+            self._stop.check()
+
+    def _begin_stop(self, mercy: float, signum: int = signal.SIGTERM) -> None:
         if self._stop is None:
             self._objects.set_state(table.STOPPING)
             self._reloads.close()
             if self._template is not None:
                 self._template.finish()
-            self._stop = Stop(
-                self._loop, self._children, self._running_template, self._running_command, mercy
-            )
-            self._stop.begin(self._interrupted)
+            self._stop = Stop(self._loop, self._children, self._running_template, self._programs, mercy)
+            self._stop.begin(signum)
 
     def _running_template(self) -> int:
         return self._template.pid if self._template is not None else 0
 
-    def _running_command(self) -> int:
-        return self._command
-
     def _over(self) -> bool:
         return self._stop is not None and not (
-            self._children.running() or self._command or self._template or self._retired
+            self._children.running() or self._programs.running() or self._template or self._retired
         )
 
 

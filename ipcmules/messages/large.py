@@ -135,15 +135,20 @@ def load(reference: bytes) -> bytes:
 
 
 def sweep(where: Places) -> int:
-    """Remove every large message of this bus, when no queue can name one; returns how many there were."""
+    """Remove the large messages of this bus, when no queue can name one; returns how many there were.
+
+    Those of another living sender stay: they wait in its buffer, for this bus's successor.
+    """
     count = segments.sweep(where.large_prefix)
     with contextlib.suppress(FileNotFoundError):
         path = directory(where)
         for name in os.listdir(path):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(path, name))
-                count += 1
-        os.rmdir(path)
+            if not segments.sender_lives(name):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(path, name))
+                    count += 1
+        with contextlib.suppress(OSError):  # somebody's is left in it
+            os.rmdir(path)
     return count
 
 

@@ -25,6 +25,7 @@ from ipcmules.messages.direct import DirectOutbox
 from ipcmules.messages.flusher import Flusher
 from ipcmules.messages.outbox import Outbox
 from ipcmules.messages.outlet import Outlet
+from ipcmules.notify import tell_master
 from ipcmules.places import Places
 from ipcmules.table import (
     ABSENT,
@@ -181,8 +182,9 @@ class Post:
             log.event(
                 "warning",
                 f"bus {self.where.bus!r} had stopped: {len(found)} messages to {outbox.endpoint}, "
-                f"{sum(map(len, found))} bytes, kept in {self.where.kept}",
+                f"{sum(map(len, found))} bytes, saved in {self.where.kept}, to be queued again",
             )
+            tell_master(self.where.notify)
 
     def _pass_on(self, messages: list[bytes], endpoint: str) -> list[bytes]:
         """Send messages to the bus that has taken this one's place, if there is one; what it did not take."""
@@ -221,8 +223,8 @@ class Post:
                 self._give_up(outbox)
 
     def _give_up(self, outbox: Outbox | DirectOutbox) -> None:
-        messages = [data for data, _ in outbox.take_pending()]
-        size = sum(map(len, messages))
+        messages = outbox.take_pending()
+        size = sum(len(data) for data, _ in messages)
         what = f"{len(messages)} messages to {outbox.endpoint} ({size} bytes) did not get into its queue"
         if not self._description.config.named:
             log.event(
@@ -230,12 +232,16 @@ class Post:
                 f"{what} before this process ended, and bus {self.where.bus!r} has no name to keep them by",
             )
             return
-        messages = self._pass_on(messages, outbox.endpoint) if self.over() else messages
+        if self.over():
+            rest = self._pass_on([data for data, _ in messages], outbox.endpoint)
+            messages = messages[len(messages) - len(rest) :]
         if not messages:
             return
-        for data in messages:
-            kept.store(self.where, data, outbox.endpoint, _FULL, again=True)
-        log.event("warning", f"{what} before this process ended: kept in {self.where.kept}")
+        for data, priority in messages:
+            kept.store(self.where, data, outbox.endpoint, _FULL, priority=priority, again=True)
+        log.event("warning", f"{what} before this process ended: saved, to be queued again")
+        # The master that runs queues them as there is room, else the next one does.
+        tell_master(self.where.notify)
 
 
 _posts: weakref.WeakSet[Post] = weakref.WeakSet()

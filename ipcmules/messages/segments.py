@@ -35,7 +35,7 @@ REUSED = 4 << 20
 _LOOK = 1.0
 
 #: A message that processes have died with ends in .aN (messages/large.py).
-_MESSAGE = re.compile(r"\d+\.\d+\.\d+(?:\.a\d+)?\Z")
+_MESSAGE = re.compile(r"(\d+)\.(\d+)\.\d+(?:\.a\d+)?\Z")
 _FREE = re.compile(r"free\.(\d+)\.(\d+)\.\d\Z")
 
 _numbers = itertools.count(1)
@@ -213,9 +213,25 @@ def release() -> None:
             _unlink(slot)
 
 
+def sender_lives(name: str) -> bool:
+    """True if another process that may hold this message in its buffer runs; name as new_name() gives it."""
+    match = _MESSAGE.match(name)
+    if match is None:
+        return False
+    sender = ProcessId(int(match[1]), int(match[2]))
+    return sender != _myself() and sender.alive()
+
+
 def sweep(prefix: str) -> int:
-    """Remove all segments under a prefix; returns how many of them were messages."""
-    count = sum(_unlink(_path(name)) for name, _ in _names(prefix, _MESSAGE))
+    """Remove the segments under a prefix; returns how many of them were messages.
+
+    Messages of another living process stay: they wait in its buffer, for this bus's successor.
+    """
+    start = len(prefix.lstrip("/"))
+    count = 0
+    for name, _ in _names(prefix, _MESSAGE):
+        if not sender_lives(name[start:]):
+            count += _unlink(_path(name))
     for name, _ in _names(prefix, _FREE):
         _unlink(_path(name))
     return count

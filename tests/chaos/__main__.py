@@ -1,4 +1,4 @@
-"""`python -m chaos [--seconds S] [--seed N] [--messages N] ...`: prints the ledger; exit code 1 if it does not balance."""
+"""`python -m chaos [--seed N] ...`: prints the ledger; exit code 1 if it does not balance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from chaos.director import BUS, Director
 def main() -> int:
     """The command line above."""
     parser = argparse.ArgumentParser(prog="chaos", description="A bus under fire, and the ledger afterwards.")
-    parser.add_argument("--seconds", type=float, default=60, help="of mischief; the end takes a little longer")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="of mischief; the end takes a little longer"
+    )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--signals", type=int, default=10_000)
@@ -33,7 +35,8 @@ def main() -> int:
     print(f"chaos: {options.seconds:g} s, --seed {options.seed}", flush=True)
     top = Path(tempfile.mkdtemp(prefix="imc-", dir="/tmp"))
     watcher = subprocess.Popen(
-        [sys.executable, "-S", str(Path(leftovers.__file__).with_name("watcher.py")), str(top)], stdin=subprocess.PIPE
+        [sys.executable, "-S", str(Path(leftovers.__file__).with_name("watcher.py")), str(top)],
+        stdin=subprocess.PIPE,
     )
     try:
         return _run(options, top)
@@ -50,7 +53,9 @@ def main() -> int:
 def _run(options: argparse.Namespace, top: Path) -> int:
     directory = top / "1"
     directory.mkdir(mode=0o700)
-    os.environ.update(IPCMULES_RUNTIME_DIR=str(directory / "run"), IPCMULES_STATE_DIR=str(directory / "state"))
+    os.environ.update(
+        IPCMULES_RUNTIME_DIR=str(directory / "run"), IPCMULES_STATE_DIR=str(directory / "state")
+    )
     with (directory / "log").open("wb") as log:
         director = Director(directory, options.seconds, options.seed, _shares(options), log)
         try:
@@ -84,9 +89,16 @@ def _run(options: argparse.Namespace, top: Path) -> int:
 
 def _shares(options: argparse.Namespace) -> list[Counter[str]]:
     return [
-        Counter({what: total // options.senders + (number < total % options.senders) for what, total in (
-            ("message", options.messages), ("signal", options.signals), ("section", options.sections)
-        )})
+        Counter(
+            {
+                what: total // options.senders + (number < total % options.senders)
+                for what, total in (
+                    ("message", options.messages),
+                    ("signal", options.signals),
+                    ("section", options.sections),
+                )
+            }
+        )
         for number in range(options.senders)
     ]
 

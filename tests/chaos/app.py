@@ -1,4 +1,4 @@
-"""What the mules of the bus under fire run: two programs and two that only have a message hook, all with handlers."""
+"""What the mules of the bus under fire run: programs and message hooks, all with signal handlers."""
 
 from __future__ import annotations
 

@@ -51,7 +51,9 @@ class Sender:
 class Director:
     """One bus and its senders, from the first start to the last end."""
 
-    def __init__(self, directory: Path, seconds: float, seed: int, senders: list[Counter[str]], log: IO[bytes]) -> None:
+    def __init__(
+        self, directory: Path, seconds: float, seed: int, senders: list[Counter[str]], log: IO[bytes]
+    ) -> None:
         self._random = random.Random(seed)
         self._seed = seed
         self._records = directory / "records"
@@ -66,6 +68,7 @@ class Director:
         }
         self._environment.pop("IPCMULES_BUS", None)
         self._master: subprocess.Popen[bytes] | None = None
+        self._hit_at_start = False
         self._stopped: list[tuple[float, ProcessId]] = []
         #: Kills by role, and mules' kills by number.
         self.kills: Counter[str] = Counter()
@@ -117,7 +120,10 @@ class Director:
         for process in due:
             _send(process, signal.SIGCONT)
         if self._master is not None and self._master.poll() is not None:
-            self.problems.append(f"the master ended by itself with {self._master.returncode}")
+            if self._hit_at_start:
+                self.deeds["starts that failed by a kill"] += 1  # what ends before readiness fails the start
+            else:
+                self.problems.append(f"the master ended by itself with {self._master.returncode}")
             self._start_master()
         for each in self._senders:
             self._look_after(each)
@@ -133,7 +139,9 @@ class Director:
             _send(process, signal.SIGCONT)
         self._stopped.clear()
         self._wait_ready()
-        self._until(lambda: not any(each.process for each in self._senders), 60 + self._seconds, "the senders' end")
+        self._until(
+            lambda: not any(each.process for each in self._senders), 60 + self._seconds, "the senders' end"
+        )
         self._until(self._is_quiet, 60, "quiet")
         assert self._master is not None
         self._master.send_signal(signal.SIGTERM)
@@ -182,7 +190,11 @@ class Director:
         arguments += [str(self._seconds * 0.9), f"{self._seed}/{sender.name}"]
         sender.process = subprocess.Popen(
             [sys.executable, "-m", "chaos.sender", *arguments],
-            cwd=TESTS, env=self._environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+            cwd=TESTS,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
         )
 
     def _look_after(self, sender: Sender) -> None:
@@ -200,13 +212,18 @@ class Director:
 
     def _subtract_done(self, sender: Sender) -> None:
         path = self._records / f"sent.{sender.name}"
-        words: Counter[str] = Counter(line.split(" ", 1)[0] for line in path.read_text().splitlines()) if path.exists() else Counter()
+        words: Counter[str] = (
+            Counter(line.split(" ", 1)[0] for line in path.read_text().splitlines())
+            if path.exists()
+            else Counter()
+        )
         for what, done in (("message", words["a"]), ("signal", words["A"]), ("section", words["L"])):
             sender.work[what] = max(0, sender.work[what] - done)
 
     # The bus
 
     def _start_master(self) -> None:
+        self._hit_at_start = False
         arguments = ["--bus", BUS, "--import", "chaos.app", "--locks", str(records.LOCKS - 1)]
         arguments += ["--mule=chaos.app:program"] * 2 + ["--mules", str(records.MULES - 2)]
         for route, numbers in records.FARMS.items():
@@ -214,7 +231,11 @@ class Director:
         arguments += ["--mule-reload-mercy", f"{MERCY:g}", "--queue-share", "0.3"]
         self._master = subprocess.Popen(
             [sys.executable, "-m", "ipcmules", "run", *arguments],
-            cwd=TESTS, env=self._environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+            cwd=TESTS,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
         )
 
     def _table(self) -> table.Table | None:
@@ -241,7 +262,9 @@ class Director:
             return []
         records_ = [(number, shared.mule(number)) for number in range(1, records.MULES + 1)]
         cells = shared.cells
-        found = [(number, ProcessId(cells[at + table.R_PID], cells[at + table.R_START])) for number, at in records_]
+        found = [
+            (number, ProcessId(cells[at + table.R_PID], cells[at + table.R_START])) for number, at in records_
+        ]
         return [(number, process) for number, process in found if process.alive()]
 
     def _template(self) -> ProcessId | None:
@@ -296,10 +319,12 @@ class Director:
         self.deeds["restarts"] += 1
         for _, process in self._stopped:
             _send(process, signal.SIGCONT)
+        # Before its handlers are there SIGTERM ends it as any program.
+        expected = (0,) if self._is_ready() else (0, -signal.SIGTERM)
         self._master.send_signal(signal.SIGTERM)
         try:
             code = self._master.wait(MERCY + 15)
-            if code:
+            if code not in expected:
                 self.problems.append(f"the master ended with {code} at SIGTERM")
         except subprocess.TimeoutExpired:
             self.problems.append("the master did not stop in time")
@@ -330,8 +355,10 @@ class Director:
             self._stopped.append((time.monotonic() + self._random.uniform(0.01, _STOPPED), process))
 
     def _kill(self, role: str, process: ProcessId) -> bool:
+        ready = self._is_ready()
         if not _send(process, signal.SIGKILL):
             return False
+        self._hit_at_start |= role in ("mule", "template") and not ready
         self.kills[role] += 1
         self.killed_pids.add(process.pid)
         return True

@@ -3,10 +3,10 @@
 A ledger balances if nothing is left that no kill explains:
 
 - A killed sender may lose the end of what it sent to a target, as far as that fits into its buffer.
-- A killed mule may lose what was between the kernel's queue and its record: a frame, or one signal. What it had
-  in hand it may have handled, and it is kept as well.
-- A killed master may lose likewise what it was moving from a queue to the state directory at a stop or a takeover,
-  and what it was moving back may be there twice.
+- A killed mule may lose what was between the kernel's queue and its record: a frame, or one signal. What it
+  had in hand it may have handled, and it is kept as well.
+- A killed master may lose likewise what it was moving from a queue to the state directory at a takeover, and
+  what it was moving back, a frame, may be there twice: queued, and in its file still.
 """
 
 from __future__ import annotations
@@ -161,8 +161,10 @@ def _messages(ledger: Ledger, sums: Sums, kills: Kills) -> int:
 
 def _unexpected(ledger: Ledger, sums: Sums, kills: Kills, tried: set[Key], refused: set[Key]) -> None:
     twice = {key: count for key, count in sums.handled.items() if count > 1}
-    ledger.row("handled twice", len(twice), f"of {kills.roles['master']} killed masters")
-    if len(twice) > 0:
+    again = _frames(set(twice))
+    masters = kills.roles["master"]
+    ledger.row("handled twice", len(twice), f"in {len(again)} frames, requeued by {masters} killed masters")
+    if len(again) > masters:
         ledger.fault(f"{len(twice)} messages were handled twice: {sorted(twice)[:5]}")
     both = sums.handled.keys() & (sums.dead.keys() | sums.saved.keys())
     ledger.row("handled, and in hand at a kill", len(both), f"of {kills.roles['mule']} killed mules")
@@ -211,8 +213,11 @@ def _signals(ledger: Ledger, sums: Sums) -> int:
         tried, raised = sums.signals["T"][number] * each, sums.signals["A"][number] * each
         there = sums.calls[number] + sums.pending[number]
         missing = max(0, raised - there)
-        ledger.row(f"signal {number} raised, for {target}", raised, f"handled {sums.calls[number]}, "
-                   f"saved {sums.pending[number]}, missing {missing}, tried {tried}")
+        ledger.row(
+            f"signal {number} raised, for {target}",
+            raised,
+            f"handled {sums.calls[number]}, saved {sums.pending[number]}, missing {missing}, tried {tried}",
+        )
         charged += missing
         if there > tried:
             ledger.fault(f"signal {number} was handled {there} times and raised {tried} times")
@@ -245,4 +250,6 @@ def _locks(ledger: Ledger, sums: Sums, directory: Path, kills: Kills) -> None:
                     ledger.fault(f"{path.name}: {now} went out, {holder} was there")
     ledger.row("lock sections", sections, f"{sums.sections} of attached processes, counted by them")
     ledger.row("  ended by the kill of the holder", broken)
-    ledger.row("  of a bus that had ended meanwhile", across, "its locks went with it; the next bus's are others")
+    ledger.row(
+        "  of a bus that had ended meanwhile", across, "its locks went with it; the next bus's are others"
+    )

@@ -1,4 +1,4 @@
-"""What the processes under fire write down: one line a record, each by one write(2) to a file opened O_APPEND.
+"""What the processes under fire write down: a line a record, each by one write(2) to a file opened O_APPEND.
 
 So a line is whole or not there, whatever kills the writer (POSIX, write: the offset is set to the end and the
 write is done without another between). Files in the directory of $CHAOS_RECORDS:
@@ -20,8 +20,16 @@ from pathlib import Path
 
 VARIABLE = "CHAOS_RECORDS"
 
-#: Routes by name: what the second argument of mule_msg is. farm 'a' and farm 'b' are in director.MULES' terms.
-ROUTES: dict[str, int | str] = {"pool": 0, "mule1": 1, "mule2": 2, "mule3": 3, "mule4": 4, "farm.a": "a", "farm.b": "b"}
+#: Routes by name, and the second argument of mule_msg for each.
+ROUTES: dict[str, int | str] = {
+    "pool": 0,
+    "mule1": 1,
+    "mule2": 2,
+    "mule3": 3,
+    "mule4": 4,
+    "farm.a": "a",
+    "farm.b": "b",
+}
 FARMS = {"farm.a": (1, 3), "farm.b": (1, 2, 3, 4)}
 MULES = 4
 #: Signals by number: target, and how many processes handle one raise.

@@ -61,7 +61,9 @@ class Sender:
             self._numbers[route] += 1
             records.write(self._file, f"t {route} {number}")
             try:
-                taken = ipcmules.mule_msg(records.body(self._name, route, number), records.ROUTES[route], _TIMEOUT)
+                taken = ipcmules.mule_msg(
+                    records.body(self._name, route, number), records.ROUTES[route], _TIMEOUT
+                )
             except _AWAY:
                 taken = False
             records.write(self._file, f"{'a' if taken else 'r'} {route} {number}")

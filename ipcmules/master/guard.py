@@ -1,0 +1,137 @@
+"""The guard: a small process that ends the groups of the command and the daemons if the master dies.
+
+The kernel tells a child of its parent's death (PR_SET_PDEATHSIG), but not the child's own children. The
+guard holds one end of a pipe whose other end only the master has. When that is closed, however the master
+died, every group that is still noted gets SIGTERM, and SIGKILL after the mercy. It is a fork of the master
+without an exec, which costs neither time nor memory, and closes all it inherits. Knows nothing of the bus.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from typing import NoReturn
+
+#: How often the groups are looked at once the master is dead, seconds.
+_LOOK = 0.05
+
+
+class Guard:
+    """The master's side. The master reaps its children, so it says when the guard has died: ended()."""
+
+    def __init__(self, title: str, mercy: float) -> None:
+        self._title = title
+        self._mercy = mercy
+        self._groups: set[int] = set()
+        self._pipe = -1
+        self.pid = 0
+
+    def add(self, group: int) -> None:
+        """Look after a process group; starts the guard if it does not run."""
+        self._groups.add(group)
+        if self.pid:
+            self._write(b"+%d\n" % group)
+        else:
+            self._start()
+
+    def discard(self, group: int) -> None:
+        """Nobody is left in the group: its number may soon be another's."""
+        self._groups.discard(group)
+        self._write(b"-%d\n" % group)
+
+    def ended(self, pid: int) -> bool:
+        """True if this pid was the guard's, which is started again where there is something to guard."""
+        if not self.pid or pid != self.pid:
+            return False
+        self._close()
+        if self._groups:
+            self._start()
+        return True
+
+    def finish(self) -> None:
+        """End it: it has nothing to look after any more. Nobody needs to wait for that."""
+        for group in list(self._groups):
+            self.discard(group)
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+        self._close()
+
+    def _start(self) -> None:
+        reader, self._pipe = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            _become(reader, set(self._groups), self._title, self._mercy)
+        os.close(reader)
+        self.pid = pid
+
+    def _write(self, line: bytes) -> None:
+        if self._pipe < 0:
+            return
+        try:
+            os.write(self._pipe, line)
+        except BrokenPipeError:
+            pass  # it has died, and is started again with all groups when that is seen
+
+    def _close(self) -> None:
+        self.pid = 0
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1
+
+
+def _become(reader: int, groups: set[int], title: str, mercy: float) -> NoReturn:
+    try:
+        signal.set_wakeup_fd(-1)
+        # Not in the terminal's group and deaf to polite signals: it must outlive the master.
+        os.setpgid(0, 0)
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(each, signal.SIG_IGN)
+        os.dup2(reader, 3)
+        os.closerange(4, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 1 << 20 else 1 << 20)
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(null, descriptor)
+        os.close(null)
+        import setproctitle
+
+        setproctitle.setproctitle(title)
+        _watch(3, groups)
+        _end(groups, mercy)
+    finally:
+        os._exit(0)
+
+
+def _watch(reader: int, groups: set[int]) -> None:
+    """Follow what the master says until it says nothing more."""
+    text = b""
+    while True:
+        data = os.read(reader, 4096)
+        if not data:
+            return
+        *lines, text = (text + data).split(b"\n")
+        for line in lines:
+            number = int(line[1:])
+            (groups.add if line[:1] == b"+" else groups.discard)(number)
+
+
+def _end(groups: set[int], mercy: float) -> None:
+    left = {group for group in groups if send(group, signal.SIGTERM)}
+    deadline = time.monotonic() + mercy
+    while left and time.monotonic() < deadline:
+        select.select([], [], [], _LOOK)
+        left = {group for group in left if send(group, 0)}
+    for group in left:
+        send(group, signal.SIGKILL)
+
+
+def send(group: int, signum: int) -> bool:
+    """Send a signal (0: none) to a process group. False if nobody is in it."""
+    try:
+        os.killpg(group, signum)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody is in it who has become another user
+    return True

@@ -1,0 +1,33 @@
+"""The chaos program for a short time: its ledger balances. `make chaos` runs it in full."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+SIZE = ["--seconds", "8", "--messages", "10000", "--signals", "1000", "--sections", "500"]
+
+
+@pytest.mark.timeout(150)
+def test_the_ledger_balances(bus_env: object) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "chaos", *SIZE],
+        cwd=TESTS,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=140,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "The ledger balances." in done.stdout
