@@ -225,7 +225,9 @@ def _join(where: Places, role: str, number: int) -> Membership:
                 f"this process is on bus {_current.where.bus!r} already, and a process has one membership: "
                 f"stop or leave it before joining {where.bus!r}"
             )
-        return _current
+        if not _current.ended():
+            return _current
+        leave()  # the bus of this name is another one by now, or none
     from ipcmules import description as descriptions  # with config 8 ms: only who joins needs them
 
     found = descriptions.read(where)

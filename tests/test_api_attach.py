@@ -217,3 +217,15 @@ def test_it_is_on_the_bus_again_when_that_is_back(bus_env: object, bus_name: str
         assert attached.mule_msg("back")
         launcher.wait_output("mule 1: back\n")
         attached.detach()
+
+
+def test_attaching_again_leaves_a_bus_that_has_ended(bus_env: object, bus_name: str, tmp_path: Path) -> None:
+    echo = scripts.write(tmp_path, "echo.py", ECHO)
+    with Launcher("--bus", bus_name, f"--mule={echo}"):
+        first = ipcmules.attach(bus_name)
+    with Launcher("--bus", bus_name, f"--mule={echo}") as launcher:
+        again = ipcmules.attach(bus_name)  # the first attachment was not detached
+        assert again.masterpid() == launcher.pid
+        first.detach()
+        again.detach()
+        assert ipcmules.masterpid() == 0

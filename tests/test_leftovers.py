@@ -19,7 +19,7 @@ def test_every_process_of_a_bus_is_found(bus_env: BusEnvironment, bus_name: str)
         expected = {launcher.pid, *(each["pid"] for each in found["mules"] + found["workers"])}
         pids = set(leftovers.processes(bus_env.runtime))
         assert expected < pids
-        assert len(pids) == len(expected) + 2, "the template and the command"
+        assert len(pids) == len(expected) + 3, "the template, the command and its guard"
     assert leftovers.processes(bus_env.runtime) == []
 
 

@@ -103,12 +103,17 @@ def _create_rest(
     return objects
 
 
-def remove(where: Places, found: Description | None, shared: table.Table | None) -> None:
-    """Remove everything of a bus that still exists, by its description. What cannot be removed is logged."""
+def remove(
+    where: Places, found: Description | None, shared: table.Table | None, follows: bool = False
+) -> None:
+    """Remove everything of a bus that still exists, by its description. What cannot be removed is logged.
+
+    follows: a bus of this name is being started: large messages that wait in senders' buffers are its own.
+    """
     if shared is not None:
         shared.cells[table.H_STATE] = table.STOPPED
     steps: list[Callable[[], object]] = [
-        lambda: large.sweep(where),
+        lambda: large.sweep(where, spare=follows),
         lambda: inflight.remove(where),
         lambda: _remove_segment(where.table),
         lambda: _remove_directory(where.runtime),

@@ -47,7 +47,7 @@ def take_over(
     if shared is not None and found.generation:
         pending.save(where, found, shared)
     leftovers.save(where, found)
-    objects.remove(where, found, shared)
+    objects.remove(where, found, shared, follows=True)
 
 
 def old_table(where: Places) -> table.Table | None:

@@ -134,16 +134,16 @@ def load(reference: bytes) -> bytes:
     return data
 
 
-def sweep(where: Places) -> int:
+def sweep(where: Places, spare: bool = False) -> int:
     """Remove the large messages of this bus, when no queue can name one; returns how many there were.
 
-    Those of another living sender stay: they wait in its buffer, for this bus's successor.
+    spare: leave those of other living senders: they wait in a buffer, for this bus's successor.
     """
-    count = segments.sweep(where.large_prefix)
+    count = segments.sweep(where.large_prefix, spare)
     with contextlib.suppress(FileNotFoundError):
         path = directory(where)
         for name in os.listdir(path):
-            if not segments.sender_lives(name):
+            if not (spare and segments.sender_lives(name)):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(os.path.join(path, name))
                     count += 1

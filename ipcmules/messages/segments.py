@@ -222,15 +222,15 @@ def sender_lives(name: str) -> bool:
     return sender != _myself() and sender.alive()
 
 
-def sweep(prefix: str) -> int:
+def sweep(prefix: str, spare: bool) -> int:
     """Remove the segments under a prefix; returns how many of them were messages.
 
-    Messages of another living process stay: they wait in its buffer, for this bus's successor.
+    spare: leave the messages of other living processes.
     """
     start = len(prefix.lstrip("/"))
     count = 0
     for name, _ in _names(prefix, _MESSAGE):
-        if not sender_lives(name[start:]):
+        if not (spare and sender_lives(name[start:])):
             count += _unlink(_path(name))
     for name, _ in _names(prefix, _FREE):
         _unlink(_path(name))
