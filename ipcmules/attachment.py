@@ -36,27 +36,23 @@ class Calls:
     Lock = locking.Lock
 
 
-#: How many attachments of this process have not been detached.
-_attachments = 0
-
-
 class Attachment(Calls):
     """A running bus this process has joined; a context manager that leaves it at the end."""
 
     def __init__(self, member: Membership) -> None:
-        global _attachments
         self.name = member.where.bus
-        self._attached = True
-        _attachments += 1
+        self._member: Membership | None = member
+        member.attachments += 1
 
     def detach(self) -> None:
         """Leave the bus, having flushed what is buffered; with the last of several attachments."""
-        global _attachments
-        if not self._attached:
+        member, self._member = self._member, None
+        if member is None:
             return
-        self._attached = False
-        _attachments -= 1
-        if not _attachments:
+        member.attachments -= 1
+        # Another one by now, if the bus has ended and come back.
+        current = membership.peek()
+        if not member.attachments and not (current is not None and current.attachments):
             presence.stop()
             membership.leave(for_good=True)
 

@@ -49,6 +49,8 @@ class Membership:
         self.number = number
         #: The worker number this process holds, 0 if none.
         self.worker = number if role == "worker" else 0
+        #: How many objects that attach() gave out have not been detached.
+        self.attachments = 0
         #: The last signal handled here (its number in this process), for signal_received().
         self.last_signal = 0
         self.inbox: Inbox | None = None
