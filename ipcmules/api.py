@@ -331,9 +331,7 @@ def signal_wait(signum: int | None = None, timeout: float | None = None) -> int 
     member = membership.current()
     if signum is not None:
         membership.registry.shared(signum)
-    if timeout is not None and timeout < 0:
-        raise ValueError(f"timeout={timeout!r}: give seconds, 0 or more, or None to wait for ever")
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
     if member.inbox is not None:
         return _wait_in(member.inbox.wait_signal, member, signum, deadline)
     if member.role == "child":

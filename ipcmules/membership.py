@@ -172,8 +172,7 @@ def find() -> Membership | None:
     """The membership of this process, joining the bus it belongs to; None if there is none."""
     if _current is not None:
         return _current
-    name = os.environ.get(BUS_VARIABLE)
-    where = _home or (places(name) if name else _ancestral_bus())
+    where = _search()
     return join(where, _ATTACHED) if where is not None and liveness.is_alive(where) else None
 
 
@@ -184,14 +183,19 @@ def current() -> Membership:
     """
     if _current is not None:
         return _current
-    name = os.environ.get(BUS_VARIABLE)
-    where = _home or (places(name) if name else _ancestral_bus())
+    where = _search()
     if where is None:
         raise NotAttached(
             f"this process is on no bus: {BUS_VARIABLE} is not set and no parent process embeds one; start "
             "it with `ipcmules run -- COMMAND`, call ipcmules.attach(NAME), or use ipcmules.Bus"
         )
     return join(where, _ATTACHED)
+
+
+def _search() -> Places | None:
+    """The bus this process belongs to, whether it is alive or not."""
+    name = os.environ.get(BUS_VARIABLE)
+    return _home or (places(name) if name else _ancestral_bus())
 
 
 def _ancestral_bus() -> Places | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 
 from ipcmules.errors import AccessError, LimitError
@@ -19,8 +18,6 @@ from ipcmules.messages import segments
 from ipcmules.places import Places, private_directory, private_state
 
 _SEGMENT, _FILE = b"s", b"f"
-#: How the name of a message that processes have died with ends.
-_ATTEMPTS = re.compile(r"\d+\.\d+\.\d+\.a(\d+)\Z")
 
 
 def directory(where: Places) -> str:
@@ -69,11 +66,6 @@ def attempts_of(reference: bytes) -> int:
     """How many processes have died with the message in hand that a reference names."""
     last = _parse(reference)[2].rpartition(".")[2]
     return int(last[1:]) if last[:1] == "a" and last[1:].isdigit() else 0
-
-
-def size_of(reference: bytes) -> int:
-    """Length of the message that a reference names."""
-    return _parse(reference)[1]
 
 
 def _write_file(path: str, data: bytes) -> None:

@@ -23,11 +23,10 @@ from typing import TYPE_CHECKING
 
 import posix_ipc
 
-from ipcmules import log
 from ipcmules.description import QueueSpec
-from ipcmules.messages import frames, large
+from ipcmules.messages import frames
 from ipcmules.messages.outlet import YIELDS, Outlet, check_priority, runs_below
-from ipcmules.messages.packing import Large, Packer, single, total, weight
+from ipcmules.messages.packing import Large, Packer, single, total, weight, whole
 
 if TYPE_CHECKING:
     from ipcmules.messages.post import Post
@@ -398,10 +397,4 @@ class Outbox(Outlet):
             self._frame = None
             self._bytes = self._larges = 0
             self._buffering, self._left, self._allowed = False, 0, 0
-        whole: list[tuple[bytes, int]] = []
-        for data, priority in found:
-            try:
-                whole.append((large.load(data) if type(data) is Large else data, priority))
-            except (OSError, ValueError) as error:  # the others must not be lost with it
-                log.event("error", f"a buffered large message to {self.endpoint} is lost: {error}")
-        return whole
+        return whole(found, self.endpoint)

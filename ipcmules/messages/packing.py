@@ -1,11 +1,12 @@
-"""What waits in an outbox, and how it is packed into the next frame. Knows frames and nothing else."""
+"""What waits in an outbox, and how it is packed into the next frame. Knows frames, and how large ones lie."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 
-from ipcmules.messages import frames
+from ipcmules import log
+from ipcmules.messages import frames, large
 
 
 class Large(bytes):
@@ -29,6 +30,17 @@ def total(waiting: Sequence[bytes], larges: int) -> int:
 def single(data: bytes) -> bytes:
     """A frame of one message, large or not."""
     return frames.large(data) if type(data) is Large else frames.SINGLE + data
+
+
+def whole(waiting: Sequence[tuple[bytes, int]], endpoint: str) -> list[tuple[bytes, int]]:
+    """Messages with their priorities, the large ones loaded. One that is gone is logged: the others go on."""
+    found: list[tuple[bytes, int]] = []
+    for data, priority in waiting:
+        try:
+            found.append((large.load(data) if type(data) is Large else data, priority))
+        except (OSError, ValueError) as error:
+            log.event("error", f"a buffered large message to {endpoint} is lost: {error}")
+    return found
 
 
 def _is_plain(data: bytes) -> bool:

@@ -176,15 +176,13 @@ class Post:
         if not self._description.config.named:
             raise self.stopped()
         found = self._pass_on(found, outbox.endpoint)
-        for data in found:
-            kept.store(self.where, data, outbox.endpoint, "the bus had stopped", again=True)
         if found:
+            self._save([(data, 0) for data in found], outbox.endpoint, "the bus had stopped")
             log.event(
                 "warning",
                 f"bus {self.where.bus!r} had stopped: {len(found)} messages to {outbox.endpoint}, "
                 f"{sum(map(len, found))} bytes, saved in {self.where.kept}, to be queued again",
             )
-            tell_master(self.where.notify)
 
     def _pass_on(self, messages: list[bytes], endpoint: str) -> list[bytes]:
         """Send messages to the bus that has taken this one's place, if there is one; what it did not take."""
@@ -237,10 +235,13 @@ class Post:
             messages = messages[len(messages) - len(rest) :]
         if not messages:
             return
-        for data, priority in messages:
-            kept.store(self.where, data, outbox.endpoint, _FULL, priority=priority, again=True)
+        self._save(messages, outbox.endpoint, _FULL)
         log.event("warning", f"{what} before this process ended: saved, to be queued again")
-        # The master that runs queues them as there is room, else the next one does.
+
+    def _save(self, messages: Sequence[tuple[bytes, int]], endpoint: str, reason: str) -> None:
+        """Save what was accepted: the master that runs queues it as there is room, else the next one does."""
+        for data, priority in messages:
+            kept.store(self.where, data, endpoint, reason, priority=priority, again=True)
         tell_master(self.where.notify)
 
 
