@@ -156,5 +156,5 @@ class BusConfig:
         values["farms"] = tuple(Farm(each["name"], tuple(each["mules"])) for each in data["farms"])
         values["settings"] = tuple((key, value) for key, value in data["settings"])
         for name in ("imports", "pyargv", "paths", "command", "daemons", "owner", "touch_reload"):
-            values[name] = tuple(data[name])
+            values[name] = tuple(data.get(name, getattr(cls, name)))
         return cls(**values)

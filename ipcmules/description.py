@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ipcmules.config import BusConfig
+from ipcmules.errors import FormatError
 from ipcmules.places import Places
 from ipcmules.processes import ProcessId
 
@@ -51,6 +52,7 @@ class Description:
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
+            "version": _version(),
             "config": self.config.to_json(),
             "generation": self.generation,
             "master": self.master._asdict(),
@@ -72,7 +74,15 @@ def write(where: Places, description: Description) -> None:
 
 
 def read(where: Places) -> Description | None:
-    """Read the description; None if there is none, or one of another version."""
+    """Read the description; None if there is none, or one that this version cannot read."""
+    try:
+        return load(where)
+    except FormatError:
+        return None
+
+
+def load(where: Places) -> Description | None:
+    """Read the description; None if there is none. Raises FormatError if another version wrote it."""
     import json
 
     try:
@@ -80,8 +90,30 @@ def read(where: Places) -> Description | None:
             data = json.load(file)
     except (OSError, ValueError):
         return None
-    if data.get("format") != FORMAT:
-        return None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise FormatError(_foreign(where, data))
+    try:
+        return _from_json(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"{_foreign(where, data)} ({error})") from error
+
+
+def _foreign(where: Places, data: Any) -> str:
+    found = data if isinstance(data, dict) else {}
+    return (
+        f"bus {where.bus!r} was started by ipcmules {found.get('version', 'of an unknown version')} (format "
+        f"{found.get('format', 'unknown')}), which ipcmules {_version()} (format {FORMAT}) cannot read: stop or "
+        f"clean it with the version that started it; only if that is lost, remove {where.description}"
+    )
+
+
+def _version() -> str:
+    from ipcmules import __version__  # at the top it would be a circle
+
+    return __version__
+
+
+def _from_json(data: dict[str, Any]) -> Description:
     return Description(
         config=BusConfig.from_json(data["config"]),
         generation=data["generation"],

@@ -34,6 +34,10 @@ class StartError(IpcMulesError, RuntimeError):
     """The bus could not start: an app or a program failed to load. Carries its traceback as text."""
 
 
+class FormatError(IpcMulesError, ValueError):
+    """What a bus left or says of itself was written by another version of ipcmules, and cannot be read."""
+
+
 class LimitError(IpcMulesError, OSError):
     """A kernel limit is in the way; the message gives need, limit and the command that mends it."""
 

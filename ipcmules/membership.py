@@ -218,7 +218,11 @@ def _ancestral_bus() -> Places | None:
 
 
 def join(where: Places, role: str, number: int = 0) -> Membership:
-    """Join a bus. Raises NotAttached if it is not running, BusRunning if this process is on another one."""
+    """Join a bus.
+
+    Raises NotAttached if it is not running, BusRunning if this process is on another one, FormatError if
+    another version of ipcmules runs it.
+    """
     with _turn:
         return _join(where, role, number)
 
@@ -236,7 +240,7 @@ def _join(where: Places, role: str, number: int) -> Membership:
         leave()  # the bus of this name is another one by now, or none
     from ipcmules import description as descriptions  # with config 8 ms: only who joins needs them
 
-    found = descriptions.read(where)
+    found = descriptions.load(where)
     if found is None or not found.complete or not liveness.is_alive(where):
         raise NotAttached(
             f"bus {where.bus!r} is not running (looked in {where.runtime}): start it with "

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 from ipcmules import semaphores, table
 from ipcmules.config import BusConfig
-from ipcmules.errors import AccessError, IpcMulesError
+from ipcmules.errors import AccessError, FormatError, IpcMulesError
 from ipcmules.master import remains, sweep
 from ipcmules.messages import inflight, queues, sizing
-from ipcmules.places import RUNTIME_VARIABLE, STATE_VARIABLE, places, runtime_root, state_root
+from ipcmules.places import RUNTIME_VARIABLE, STATE_VARIABLE, Places, places, runtime_root, state_root
 
 OK, NOTE, BAD = "ok", "note", "bad"
 
@@ -164,20 +164,22 @@ def leftovers() -> list[Finding]:
         buses = sweep.dead_buses()
     except AccessError as error:
         return [Finding(BAD, str(error))]
-    found = [
-        Finding(
-            BAD,
-            f"bus {where.bus!r} is dead and has left {len(remains.of(where))} objects: "
-            f"{', '.join(remains.of(where)[:4])}",
-            "ipcmules clean   (or start that bus again)",
-        )
-        for where in buses
-    ]
+    found = [_dead_bus(where) for where in buses]
     found += [
         Finding(NOTE, f"bus {name!r} has {count} dead letters: 'ipcmules dead list --bus {name}' shows them")
         for name, count in sweep.dead_letters().items()
     ]
     return found or [Finding(OK, "no leftovers and no dead letters")]
+
+
+def _dead_bus(where: Places) -> Finding:
+    try:
+        left = remains.of(where)
+    except FormatError as error:
+        text, _, remedy = str(error).partition(": ")
+        return Finding(BAD, text, remedy)
+    text = f"bus {where.bus!r} is dead and has left {len(left)} objects: {', '.join(left[:4])}"
+    return Finding(BAD, text, "ipcmules clean   (or start that bus again)")
 
 
 def fits(config: BusConfig) -> list[Finding]:

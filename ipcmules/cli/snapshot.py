@@ -29,10 +29,10 @@ def take(where: Places) -> dict[str, Any]:
     """The bus as a dict for JSON (docs/reference.md, `ipcmules status --json`).
 
     'state' is 'absent' where there is nothing, 'dead' where a master was killed and left its objects, else
-    what the bus says of itself.
+    what the bus says of itself. Raises FormatError if another version of ipcmules wrote it.
     """
     alive = liveness.is_alive(where)
-    found = descriptions.read(where)
+    found = descriptions.load(where)
     if found is None:
         return _nothing(where, "starting" if alive else "absent", liveness.holder(where) if alive else 0)
     shared = _table(where)

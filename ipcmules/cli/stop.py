@@ -52,7 +52,7 @@ def description_of(where: Places) -> Description | None:
     """What the living master wrote; None once there is no master any more."""
     deadline = time.monotonic() + _PATIENCE
     while True:
-        found = descriptions.read(where)
+        found = descriptions.load(where)
         # A bus that takes the place of a dead one may not have replaced its description yet.
         if found is not None and found.master.alive():
             return found

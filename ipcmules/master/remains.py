@@ -74,12 +74,10 @@ def check_owners(where: Places) -> None:
 def described(where: Places, expected: Sequence[str] = ()) -> Description:
     """The bus's description; where it has none, one of what can be found by its predictable names.
 
-    expected: endpoints to look for beside those that can be guessed.
+    expected: endpoints to look for beside those that can be guessed. Raises FormatError if another version
+    of ipcmules wrote the description: only that one knows what else belongs to the bus.
     """
-    try:
-        found = descriptions.read(where)
-    except (ValueError, TypeError, KeyError):
-        found = None
+    found = descriptions.load(where)
     if found is not None:
         return found if found.queues else replace(found, queues=objects.possible_queues(where, found.config))
     endpoints = _endpoints_found(where, expected)

@@ -11,7 +11,7 @@ import os
 
 from ipcmules import description as descriptions
 from ipcmules import liveness, log
-from ipcmules.errors import BusRunning, IpcMulesError
+from ipcmules.errors import BusRunning, FormatError, IpcMulesError
 from ipcmules.master import leftovers, objects, pending, remains, takeover
 from ipcmules.messages import kept
 from ipcmules.places import NAME, Places, places, private_directory, state_root
@@ -20,7 +20,14 @@ from ipcmules.places import NAME, Places, places, private_directory, state_root
 def dead_buses() -> list[Places]:
     """Every bus of this runtime directory of which something is left and that has no living master."""
     found = [places(name) for name in sorted(remains.names()) if NAME.match(name)]
-    return [where for where in found if not liveness.is_alive(where) and remains.of(where)]
+    return [where for where in found if not liveness.is_alive(where) and _left(where)]
+
+
+def _left(where: Places) -> bool:
+    try:
+        return bool(remains.of(where))
+    except FormatError:
+        return True  # bus() and remains.of() say so
 
 
 def bus(where: Places) -> list[str]:
