@@ -43,16 +43,16 @@ from ipcmules.errors import (
     MessageTypeError,
     NotAMule,
     NotAttached,
+    ReloadError,
     SignalError,
     StartError,
     UnknownTarget,
 )
 from ipcmules.locking import Lock, is_locked, lock, unlock
+from ipcmules.version import __version__
 
 if TYPE_CHECKING:
     from ipcmules.bus import Bus
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AccessError",
@@ -68,6 +68,7 @@ __all__ = [
     "MessageTypeError",
     "NotAMule",
     "NotAttached",
+    "ReloadError",
     "SignalError",
     "StartError",
     "UnknownTarget",

@@ -22,10 +22,11 @@ from importlib import import_module
 from types import ModuleType, TracebackType
 from typing import Any
 
-from ipcmules import errors, membership, presence, processes
+from ipcmules import errors, membership, presence, processes, reloading
 from ipcmules.attachment import Calls
 from ipcmules.config import BusConfig, Farm, Program, program
-from ipcmules.errors import BusRunning, ConfigError, StartError
+from ipcmules.errors import BusRunning, ConfigError, NotAttached, StartError
+from ipcmules.master import commandline
 from ipcmules.mule import hooks
 from ipcmules.places import BUS_VARIABLE, PACKAGE, RUNTIME_VARIABLE, places, runtime_root
 
@@ -52,7 +53,11 @@ class Bus(Calls):
     imports: the app, modules or files to load in every process of the bus.
     name: a named bus can be attached to by name, and keeps what it could not deliver; without one the bus is
         unique and keeps nothing.
-    settings: values for the app, as --set K=V. mercy: seconds a stop may take to drain.
+    settings: values for the app, as --set K=V. pyargv: sys.argv[1:] of "path.py" mules.
+    mercy: seconds a stop may take to drain, and a mule to finish what it holds at a reload.
+    harakiri: seconds that a message hook or signal handler of a mule may take, 0 for ever.
+    max_messages: a mule is replaced after so many, 0 never.
+    daemons: commands to run beside the mules. touch_reload: files whose change asks for a reload.
     queue_share: the share of RLIMIT_MSGQUEUE that its queues may take.
     on_mule_death: 'dead-letter', 'requeue' (at most max_requeues times) or 'drop' a message in the hands of a
         mule that died. on_hook_error: 'log' alone, or 'keep' a message whose hook raised.
@@ -71,7 +76,12 @@ class Bus(Calls):
         imports: Sequence[str] = (),
         lazy_apps: bool = False,
         settings: Mapping[str, str] | None = None,
+        pyargv: Sequence[str] = (),
         mercy: float = 60.0,
+        harakiri: float = 0.0,
+        max_messages: int = 0,
+        daemons: Sequence[str] = (),
+        touch_reload: Sequence[str | os.PathLike[str]] = (),
         queue_share: float = 0.5,
         on_mule_death: str = "dead-letter",
         max_requeues: int = 3,
@@ -84,11 +94,16 @@ class Bus(Calls):
             mules=_programs(mules),
             farms=tuple(_farm(each, numbers) for each, numbers in (farms or {}).items()),
             processes=processes,
-            imports=_names(imports),
+            imports=_texts("imports", imports, "app.py"),
             lazy_apps=lazy_apps,
             locks=locks,
             settings=tuple((str(key), str(value)) for key, value in (settings or {}).items()),
+            pyargv=_texts("pyargv", pyargv, "--verbose"),
             mercy=mercy,
+            harakiri=harakiri,
+            max_messages=max_messages,
+            daemons=_daemons(daemons),
+            touch_reload=tuple(map(os.path.abspath, _texts("touch_reload", touch_reload, "app.py"))),
             queue_share=queue_share,
             on_mule_death=on_mule_death,
             max_requeues=max_requeues,
@@ -135,6 +150,19 @@ class Bus(Calls):
             if self._process is not None:
                 atexit.unregister(self.stop)
                 self._end()
+
+    def reload(self) -> None:
+        """Load the code again and replace mules and workers one after the other; nothing queued is lost.
+
+        Returns when all of them run the new code. What is loaded again: imports, the program's main module
+        where its registrations or functions are used, and programs given by path or name; functions that were
+        given to Bus() stay what they were. Raises ReloadError with the text of the error where the new code
+        does not load and the old code stays; NotAttached if the bus was not started, BusStopped if it ended.
+        """
+        if self._process is None:
+            raise NotAttached(f"bus {self.name!r} does not run in this program: start() it first")
+        member = membership.current()
+        reloading.reload(member.where, member.table, member.description.master)
 
     @property
     def pid(self) -> int:
@@ -212,10 +240,20 @@ def _farm(name: str, numbers: Iterable[int]) -> Farm:
         ) from None
 
 
-def _names(imports: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(imports, str):
-        raise ConfigError(f"imports={imports!r}: give a list of modules or files, for example [{imports!r}]")
-    return tuple(imports)
+def _texts(what: str, given: Sequence[str | os.PathLike[str]], example: str) -> tuple[str, ...]:
+    if isinstance(given, (str, bytes, os.PathLike)):
+        raise ConfigError(f"{what}={given!r}: give a list, for example [{given!r}]")
+    try:
+        return tuple(os.fsdecode(each) for each in given)
+    except TypeError:
+        raise ConfigError(f"{what}={given!r}: give a list of strings, for example [{example!r}]") from None
+
+
+def _daemons(given: Sequence[str]) -> tuple[str, ...]:
+    commands = _texts("daemons", given, "redis-server --port 7000")
+    for each in commands:
+        commandline.check(each, os.getcwd())
+    return commands
 
 
 def _programs(mules: int | Sequence[MuleSpec]) -> tuple[Program, ...]:

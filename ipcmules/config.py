@@ -117,6 +117,10 @@ class BusConfig:
         ):
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
                 raise ConfigError(f"{what}={number!r}: give a number from 0 to {most}")
+        for what in ("queue_share", "mercy", "harakiri"):
+            given: object = getattr(self, what)
+            if isinstance(given, bool) or not isinstance(given, (int, float)):
+                raise ConfigError(f"{what}={given!r}: give a number")
         if not 0 < self.queue_share <= 1:
             raise ConfigError(f"queue_share={self.queue_share!r}: give a share above 0, up to 1")
         if not self.mercy >= 0:

@@ -14,6 +14,7 @@ from ipcmules.config import BusConfig
 from ipcmules.errors import FormatError
 from ipcmules.places import Places
 from ipcmules.processes import ProcessId
+from ipcmules.version import __version__
 
 FORMAT = 1
 
@@ -52,7 +53,7 @@ class Description:
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "version": _version(),
+            "version": __version__,
             "config": self.config.to_json(),
             "generation": self.generation,
             "master": self.master._asdict(),
@@ -102,15 +103,9 @@ def _foreign(where: Places, data: Any) -> str:
     found = data if isinstance(data, dict) else {}
     return (
         f"bus {where.bus!r} was started by ipcmules {found.get('version', 'of an unknown version')} (format "
-        f"{found.get('format', 'unknown')}), which ipcmules {_version()} (format {FORMAT}) cannot read: stop or "
+        f"{found.get('format', 'unknown')}), which ipcmules {__version__} (format {FORMAT}) cannot read: stop or "
         f"clean it with the version that started it; only if that is lost, remove {where.description}"
     )
-
-
-def _version() -> str:
-    from ipcmules import __version__  # at the top it would be a circle
-
-    return __version__
 
 
 def _from_json(data: dict[str, Any]) -> Description:

@@ -34,6 +34,10 @@ class StartError(IpcMulesError, RuntimeError):
     """The bus could not start: an app or a program failed to load. Carries its traceback as text."""
 
 
+class ReloadError(IpcMulesError, RuntimeError):
+    """A reload failed and the old code goes on. Carries the reason, tracebacks included, as text."""
+
+
 class FormatError(IpcMulesError, ValueError):
     """What a bus left or says of itself was written by another version of ipcmules, and cannot be read."""
 

@@ -18,7 +18,10 @@ from support import Launcher, run_cli
 NEWER: list[dict[str, Any]] = [
     {"version": "9.0", "format": 2},
     {"version": "9.0", "config": {"name": "x", "mules": [], "farms": [], "settings": [], "wings": 2}},
-    {"version": "9.0", "queues": [{"endpoint": "pool", "name": "/q", "depth": 1, "size": 1, "colour": "red"}]},
+    {
+        "version": "9.0",
+        "queues": [{"endpoint": "pool", "name": "/q", "depth": 1, "size": 1, "colour": "red"}],
+    },
 ]
 
 
@@ -35,7 +38,14 @@ def test_a_living_bus_of_another_version(
 ) -> None:
     with Launcher("--bus", bus_name, "--mules", "1"):
         before = rewrite(bus_name, changes)
-        for command in (["status"], ["status", "--json"], ["msg", "x"], ["signal", "1"], ["stop"], ["reload"]):
+        for command in (
+            ["status"],
+            ["status", "--json"],
+            ["msg", "x"],
+            ["signal", "1"],
+            ["stop"],
+            ["reload"],
+        ):
             done = run_cli(command[0], "--bus", bus_name, *command[1:])
             assert done.returncode == 1, done
             assert "was started by ipcmules 9.0" in done.stderr and "Traceback" not in done.stderr

@@ -54,6 +54,23 @@ CANNOT_BE: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: ipcmules.Bus(locks=-1), ConfigError, r"locks=-1: give a number from 0 to 4096"),
     (lambda: ipcmules.Bus(processes=1.5), ConfigError, r"processes=1.5: give a number"),  # type: ignore[arg-type] # on purpose
     (lambda: ipcmules.Bus(mercy=-1), ConfigError, r"mercy=-1: give seconds"),
+    (lambda: ipcmules.Bus(mercy="1"), ConfigError, r"mercy='1': give a number"),  # type: ignore[arg-type] # on purpose
+    (lambda: ipcmules.Bus(harakiri=-1), ConfigError, r"harakiri=-1: give seconds, 0"),
+    (lambda: ipcmules.Bus(harakiri=True), ConfigError, r"harakiri=True: give a number"),
+    (lambda: ipcmules.Bus(max_messages=-1), ConfigError, r"max_messages=-1: give a number, 0"),
+    (
+        lambda: ipcmules.Bus(on_mule_death="x"),
+        ConfigError,
+        r"on_mule_death='x': give one of dead-letter, requeue",
+    ),
+    (lambda: ipcmules.Bus(on_hook_error="x"), ConfigError, r"on_hook_error='x': give one of log, keep"),
+    (lambda: ipcmules.Bus(daemons="sleep 9"), ConfigError, r"daemons='sleep 9': give a list"),
+    (lambda: ipcmules.Bus(daemons=["no-such-thing"]), ConfigError, r"'no-such-thing' is not an executable"),
+    (lambda: ipcmules.Bus(daemons=["a 'b"]), ConfigError, r"is no command .*: close the quote"),
+    (lambda: ipcmules.Bus(daemons=[""]), ConfigError, r"'' is no command: give one"),
+    (lambda: ipcmules.Bus(touch_reload="x"), ConfigError, r"touch_reload='x': give a list"),
+    (lambda: ipcmules.Bus(pyargv=[3]), ConfigError, r"pyargv=\[3\]: give a list of strings"),  # type: ignore[list-item] # on purpose
+    (lambda: ipcmules.Bus().reload(), ipcmules.NotAttached, r"does not run in this program: start\(\) it"),
     (lambda: ipcmules.Bus(queue_share=2), ConfigError, r"queue_share=2: give a share"),
 ]
 

@@ -6,13 +6,12 @@ Everything that can be wrong and be seen without starting a process is seen here
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import replace
 
 from ipcmules.cli.options import Given
 from ipcmules.config import BusConfig, Program
 from ipcmules.errors import ConfigError
-from ipcmules.master.commandline import SHELL, split
+from ipcmules.master import commandline
 from ipcmules.places import BUS_VARIABLE, check_name
 
 
@@ -50,11 +49,10 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
         max_requeues=given.get("max_requeues", BusConfig.max_requeues),
         on_hook_error=given.get("on_hook_error", BusConfig.on_hook_error),
     )
-    _check_command(command, directory, "'--'")
+    for name in command[:1]:
+        commandline.check_program(name, directory, "'--'")
     for each in config.daemons:
-        words = split(each)
-        if words[0] != SHELL:
-            _check_command(words, directory, "attach-daemon")
+        commandline.check(each, directory)
     return config
 
 
@@ -91,14 +89,3 @@ def _file(name: str, directory: str, what: str) -> str:
     raise ConfigError(
         f"{what} {name!r} does not exist in {directory}: correct the path, or change directory with --chdir"
     )
-
-
-def _check_command(command: tuple[str, ...], directory: str, after: str) -> None:
-    if not command:
-        return
-    name = command[0]
-    path = os.path.join(directory, name) if "/" in name else name
-    if not name or shutil.which(path) is None:
-        raise ConfigError(
-            f"command {name!r} is not an executable program on PATH: correct what stands after {after}"
-        )

@@ -1,9 +1,13 @@
-"""A daemon's command line: what is run for the text of --attach-daemon. Values only."""
+"""A daemon's command line: what is run for the text of --attach-daemon, and whether it can be."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+
+from ipcmules.errors import ConfigError
 
 SHELL = "/bin/sh"
 #: What a shell makes something of, outside quotes or inside.
@@ -19,3 +23,24 @@ def split(text: str) -> tuple[str, ...]:
     if _SHELL.search(text) or (words and "=" in words[0]):
         return (SHELL, "-c", text)
     return tuple(words)
+
+
+def check(text: str, directory: str) -> None:
+    """Raise ConfigError if a daemon's command line cannot be split, or names a program that is not there."""
+    try:
+        words = split(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is no command ({error}): close the quote, or escape it") from error
+    if not words or not words[0] or "\0" in text:
+        raise ConfigError(f"{text!r} is no command: give one")
+    if words[0] != SHELL:
+        check_program(words[0], directory, "attach-daemon")
+
+
+def check_program(name: str, directory: str, after: str) -> None:
+    """Raise ConfigError unless a program can be run from a directory. after: what it stands after."""
+    path = os.path.join(directory, name) if "/" in name else name
+    if not name or shutil.which(path) is None:
+        raise ConfigError(
+            f"command {name!r} is not an executable program on PATH: correct what stands after {after}"
+        )
