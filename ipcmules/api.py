@@ -54,7 +54,7 @@ def mule_msg(
     try:
         return send(message, timeout, priority)
     except BusStopped:
-        _after_stop(message)
+        _after_stop(f"a message of {len(message)} bytes was not accepted; send it")
     return _sender(mule)(message, timeout, priority)
 
 
@@ -92,8 +92,8 @@ def _as_bytes(message: Any, call: str) -> bytes:
     )
 
 
-def _after_stop(message: bytes) -> None:
-    """The bus ended under a send, which was not accepted: join its successor if there is one."""
+def _after_stop(what: str) -> None:
+    """The bus ended under a call, which had no effect: join its successor if there is one."""
     member = membership.peek()
     where = member.where if member is not None else None
     membership.leave()
@@ -102,10 +102,7 @@ def _after_stop(message: bytes) -> None:
     try:
         membership.join(where, "attached")
     except NotAttached as error:
-        raise BusStopped(
-            f"bus {where.bus!r} has stopped: a message of {len(message)} bytes was not accepted; "
-            "send it again when the bus is back"
-        ) from error
+        raise BusStopped(f"bus {where.bus!r} has stopped: {what} again when the bus is back") from error
 
 
 def _sender(target: int | str | bytes) -> Callable[..., bool]:
@@ -296,9 +293,24 @@ def signal(signum: int) -> None:
         raise_it = _raiser(signum)
     try:
         raise_it()
-    except BusStopped:
-        _after_stop(b"")
+    except BusStopped as error:
+        _after_stop(f"signal {signum} was not raised{_for_whom(error)}; raise it")
+        _raise_again(signum, error)
+
+
+def _raise_again(signum: int, error: BusStopped) -> None:
+    """On the successor of a bus that ended under a raise: for all of its targets, or those it missed."""
+    from ipcmules.signals.raiser import PartlyRaised
+
+    if isinstance(error, PartlyRaised):
+        membership.current().raiser.raise_at(membership.registry.shared(signum), error.endpoints)
+    else:
         _raiser(signum)()
+
+
+def _for_whom(error: BusStopped) -> str:
+    endpoints = getattr(error, "endpoints", ())
+    return f" for {', '.join(endpoints)}" if endpoints else ""
 
 
 def _raiser(signum: int) -> Callable[[], None]:

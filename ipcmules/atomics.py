@@ -22,3 +22,22 @@ increment = _prototype(("sem_post", _libc))
 
 #: take(address) takes one away if there is one. Returns 0 if it did, -1 if the count was 0.
 take = _prototype(("sem_trywait", _libc))
+
+_getvalue = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(("sem_getvalue", _libc))
+_own = (ctypes.c_uint64 * (COUNTER_SIZE // 8))()
+
+
+def value(address: int) -> int:
+    """A counter's count, which may be another one by now."""
+    result = ctypes.c_int()
+    _getvalue(address, ctypes.addressof(result))
+    return result.value
+
+
+def fence() -> None:
+    """What this process stored before is seen by everybody before it reads what comes after.
+
+    An atomic change of a counter that nobody shares: on x86-64 a locked instruction, which is such a fence.
+    """
+    increment(ctypes.addressof(_own))
+    take(ctypes.addressof(_own))

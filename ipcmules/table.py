@@ -44,6 +44,8 @@ H_CODE = 11
 H_RELOADS, H_RELOADED, H_RELOAD_FAILED = 12, 13, 14
 #: When the master looks for deadlines next (time.monotonic_ns()); 0: not unless it is told.
 H_LOOK = 15
+#: 1 once the table has the signals that the bus before this one left: from then on it, not the file, counts.
+H_GIVEN = 16
 
 # Bus states, in H_STATE.
 STARTING, READY, STOPPING, STOPPED = 1, 2, 3, 4

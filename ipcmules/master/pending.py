@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from ipcmules import atomics, log, table
@@ -21,43 +22,87 @@ from ipcmules.places import Places, private_state
 from ipcmules.signals import fifos
 from ipcmules.table import Layout, Table
 
+#: Counts by endpoint's name and signal's number.
+_Counts = dict[tuple[str, int], int]
+
 
 def save(where: Places, found: Description, shared: Table) -> None:
-    """Save what is pending in the table of a bus that is over. An unnamed bus's signals are dropped.
+    """End the bus for whoever raises, and save what is pending. An unnamed bus's signals are dropped.
 
-    Saving it again (who did was killed before the table was removed) replaces what was saved.
+    Saving again, because who did was killed before the table was removed, adds what was not saved yet.
     """
+    shared.cells[table.H_STATE] = table.STOPPED
+    atomics.fence()
     config, layout = found.config, shared.layout
     if (layout.mules, layout.farms) != (len(config.mules), len(config.farms)):
         log.event("error", f"the table of bus {where.bus!r} is not that of its description: signals are lost")
         return
-    pending = {
-        fifos.name_of(endpoint, config): counts
-        for endpoint in _endpoints(shared)
-        if (counts := _counts(shared, endpoint))
-    }
-    total = sum(count for counts in pending.values() for _number, count in counts)
     if not config.named:
-        if total:
-            log.event("warning", f"{total} signals were not handled and are dropped: the bus has no name")
-        return
-    numbers = {number for counts in pending.values() for number, _count in counts}
-    numbers |= _apps(shared)
-    if not numbers:
-        return
-    entries = [[number, _entry(shared, number).hex()] for number in sorted(numbers) if _entry(shared, number)]
-    saved = _read(where)
-    saved[str(found.generation)] = {"pending": pending, "entries": entries}
-    _write(where, saved)
+        _drop(config, shared)
+    elif shared.cells[table.H_GIVEN]:
+        _save(where, found, shared)
+    # Else who started the bus was killed before the table had all that was saved, and nobody has joined it.
+
+
+def _drop(config: BusConfig, shared: Table) -> None:
+    total = sum(_all_counts(shared, config, atomics.value).values())
     if total:
-        log.event("warning", f"{total} signals were not handled; they are raised again at the next start")
+        log.event("warning", f"{total} signals were not handled and are dropped: the bus has no name")
+
+
+def _save(where: Places, found: Description, shared: Table) -> None:
+    """Write down all counts, then take them, then write down what was taken.
+
+    Taking tells whoever raises at this moment that his count is saved (Raiser); writing before it keeps the
+    counts if this process is killed in between. Lives in the file other than this one are over: the table was
+    given all they had.
+    """
+    life = str(found.generation)
+    before = _read(where).get(life, {})
+    there = _all_counts(shared, found.config, atomics.value)
+    total = _total(before, there)
+    if total:
+        _write(where, life, _life(shared, total, taken=False))
+    # What came or went between the two looks at the counters.
+    for key, taken in _all_counts(shared, found.config, _take).items():
+        total[key] = total.get(key, 0) + taken - there.pop(key, 0)
+    for key, gone in there.items():
+        total[key] -= gone
+    total = {key: count for key, count in total.items() if count > 0}
+    saved = _life(shared, total, taken=True)
+    if saved["entries"] or total:
+        _write(where, life, saved)
+    else:
+        _remove(where)
+    if total:
+        text = f"{sum(total.values())} signals were not handled; they are raised again at the next start"
+        log.event("warning", text)
+
+
+def _total(before: dict[str, Any], there: _Counts) -> _Counts:
+    """What is in the file and in the counters, where who saved may have been killed between any two steps."""
+    total = dict(there)
+    for name, counts in before.get("pending", {}).items():
+        for number, count in counts:
+            key = (name, number)
+            # Not taken yet, or not all of it: then the counters have a part of what is in the file.
+            total[key] = count + there.get(key, 0) if before.get("taken") else max(count, there.get(key, 0))
+    return total
+
+
+def _life(shared: Table, total: _Counts, taken: bool) -> dict[str, Any]:
+    """A life of the bus as it is in the file."""
+    pending: dict[str, list[list[int]]] = {}
+    for (name, number), count in total.items():
+        pending.setdefault(name, []).append([number, count])
+    numbers = {number for _name, number in total} | _apps(shared)
+    entries = [[number, _entry(shared, number).hex()] for number in sorted(numbers) if _entry(shared, number)]
+    return {"pending": pending, "entries": entries, "taken": taken}
 
 
 def give(where: Places, found: Description, shared: Table) -> None:
     """Raise again what was saved, at the endpoints this bus has; before any of its processes runs."""
     saved = _read(where)
-    if not saved:
-        return
     names = _names(found.config)
     for life in saved.values():
         for number, entry in life["entries"]:
@@ -70,7 +115,9 @@ def give(where: Places, found: Description, shared: Table) -> None:
                 continue
             _raise(where, shared, names[name], counts)
             log.event("info", f"{total} saved signals for {name} are raised again")
-    os.unlink(_path(where))
+    # From this store on the table has them, whatever becomes of this process, and the file does not count.
+    shared.cells[table.H_GIVEN] = 1
+    _remove(where)
 
 
 def _endpoints(shared: Table) -> list[int]:
@@ -93,21 +140,27 @@ def _names(config: BusConfig) -> dict[str, int]:
     return names
 
 
-def _counts(shared: Table, endpoint: int) -> list[list[int]]:
-    """Pairs of number and count; the counters keep what they have."""
-    start = shared.layout.counter_offset(endpoint)
-    if not any(shared.memory[start : start + table.ENDPOINT]):
-        return []
-    found = []
-    for number in range(table.SIGNALS):
-        address, count = shared.counter(endpoint, number), 0
-        while not atomics.take(address):
-            count += 1
-        for _ in range(count):
-            atomics.increment(address)
-        if count:
-            found.append([number, count])
+def _all_counts(shared: Table, config: BusConfig, look: Callable[[int], int]) -> _Counts:
+    """All counts that are not 0, by the endpoint's name and the signal's number."""
+    found: _Counts = {}
+    for endpoint in _endpoints(shared):
+        start = shared.layout.counter_offset(endpoint)
+        if not any(shared.memory[start : start + table.ENDPOINT]):
+            continue
+        name = fifos.name_of(endpoint, config)
+        for number in range(table.SIGNALS):
+            count = look(shared.counter(endpoint, number))
+            if count:
+                found[name, number] = count
     return found
+
+
+def _take(address: int) -> int:
+    """Take everything from a counter. Returns how much that was."""
+    count = 0
+    while not atomics.take(address):
+        count += 1
+    return count
 
 
 def _entry(shared: Table, number: int) -> bytes:
@@ -176,11 +229,18 @@ def _read(where: Places) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _write(where: Places, saved: dict[str, Any]) -> None:
+def _remove(where: Places) -> None:
+    try:
+        os.unlink(_path(where))
+    except FileNotFoundError:
+        pass
+
+
+def _write(where: Places, life: str, saved: dict[str, Any]) -> None:
     private_state(where)
     temporary = f"{_path(where)}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(saved, file)
+        json.dump({life: saved}, file)
     os.replace(temporary, _path(where))

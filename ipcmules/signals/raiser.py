@@ -42,6 +42,14 @@ _increment = atomics.increment
 _write = os.write
 
 
+class PartlyRaised(BusStopped):
+    """The bus ended during a raise at several targets: it missed these endpoints, given by name."""
+
+    def __init__(self, text: str, endpoints: tuple[str, ...]) -> None:
+        super().__init__(text)
+        self.endpoints = endpoints
+
+
 #: Address of an endpoint's counter of the signal, its overflow cell, descriptor of its FIFO, its number.
 _Delivery = tuple[int, int, int, int]
 
@@ -76,16 +84,33 @@ class Raiser:
 
         A number nobody registered goes to a process that waits in signal_wait(); with none waiting, or
         with a target that names nothing, it is counted as dropped and logged (once a number).
-        Raises BusStopped once the bus has ended.
+        Raises BusStopped if the bus has ended, PartlyRaised if it ended when some targets had their signal.
         """
         cells = self._cells
         route = self._routes[number]
-        if (
-            cells[route.stamp_cell] != route.stamp
-            or (route.version >= 0 and cells[H_WORKERS_VERSION] != route.version)
-            or cells[H_STATE] == STOPPED
+        if cells[route.stamp_cell] != route.stamp or (
+            route.version >= 0 and cells[H_WORKERS_VERSION] != route.version
         ):
             route = self._find_route(number)
+        self._deliver(number, route)
+
+    def raise_at(self, number: int, endpoints: tuple[str, ...]) -> None:
+        """Raise a signal at some endpoints alone: those that a raise on the bus before this one missed.
+
+        An endpoint that this bus does not have is logged. Raises PartlyRaised if this bus has ended too.
+        """
+        known = dict(fifos.endpoint_names(self._config))
+        there = tuple(known[each] for each in endpoints if each in known)
+        if len(there) < len(endpoints):
+            missing = ", ".join(each for each in endpoints if each not in known)
+            self._drop(number, f"it was raised for {missing}, which this bus does not have")
+        route = _Route(
+            self._table.entry(number) + E_STAMP, -1, -1, bytes((number,)), self._deliveries(number, there)
+        )
+        self._deliver(number, route, parts=True)
+
+    def _deliver(self, number: int, route: _Route, parts: bool = False) -> None:
+        cells = self._cells
         for delivery in route.deliveries:
             try:
                 if _increment(delivery[0]):
@@ -95,6 +120,23 @@ class Raiser:
             except BaseException as error:
                 # Also what a Python signal handler raises between the two: a count is never left alone.
                 self._mend(delivery, route.wake, error)
+        # Afterwards, not before: what is counted before this look is saved by whoever ended the bus.
+        if cells[H_STATE] == STOPPED:
+            self._take_back(number, route.deliveries, parts)
+
+    def _take_back(self, number: int, deliveries: tuple[_Delivery, ...], parts: bool = False) -> None:
+        """The bus has ended: take a count back wherever nobody has taken it, to be handled or saved, yet.
+
+        Where all are gone the signal is raised. Else raises BusStopped, or PartlyRaised with the rest.
+        """
+        left = [endpoint for counter, _mark, _fifo, endpoint in deliveries if not atomics.take(counter)]
+        if not left:
+            return
+        text = f"bus {self._where.bus!r} has stopped: signal {number} was not raised"
+        if len(left) == len(deliveries) and not parts:
+            raise BusStopped(text)
+        names = tuple(fifos.name_of(each, self._config) for each in left)
+        raise PartlyRaised(f"{text} for {', '.join(names)}; its other targets have it", names)
 
     def bind(self, number: int) -> Callable[[], None]:
         """A function that raises one signal, given by its shared number: raise_signal() without its look-ups.
@@ -105,7 +147,7 @@ class Raiser:
         route = self._routes[number] if self._routes[number].stamp > 0 else self._find_route_quietly(number)
         if route is None or len(route.deliveries) != 1:
             return lambda: self.raise_signal(number)
-        delivery = route.deliveries[0]
+        deliveries, delivery = route.deliveries, route.deliveries[0]
         counter, mark, descriptor = delivery[0], delivery[1], delivery[2]
         stamp_cell, stamp, wake = route.stamp_cell, route.stamp, route.wake
         # What does not depend on the workers compares a cell that never changes.
@@ -113,7 +155,7 @@ class Raiser:
         version = cells[version_cell] if route.version < 0 else route.version
 
         def raise_it() -> None:
-            if cells[stamp_cell] != stamp or cells[version_cell] != version or cells[H_STATE] == STOPPED:
+            if cells[stamp_cell] != stamp or cells[version_cell] != version:
                 self.raise_signal(number)
                 return
             try:
@@ -123,6 +165,8 @@ class Raiser:
                     _write(descriptor, wake)
             except BaseException as error:
                 self._mend(delivery, wake, error)
+            if cells[H_STATE] == STOPPED:
+                self._take_back(number, deliveries)
 
         return raise_it
 
