@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +16,9 @@ import pytest
 
 from conftest import BusEnvironment
 from ipcmules.master.commandline import SHELL, split
+from ipcmules.places import places
 from ipcmules.processes import start_time
-from support import Launcher, wait_until
+from support import Launcher, run_cli, wait_until
 
 #: A program with a child of its own: both write down their pids, and the parent waits for ever.
 FAMILY = """
@@ -169,6 +172,142 @@ def test_a_command_on_a_terminal_reads_it(bus_env: BusEnvironment, bus_name: str
     assert b"said hello True" in text
 
 
+#: Says what it reads, and what Ctrl-C did, until the end of input.
+PROMPT = """
+import os, sys
+print("pids", os.getpid(), os.getppid(), flush=True)
+while True:
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        continue
+    if not line:
+        sys.exit(7)
+    print("<%s>" % line.strip(), flush=True)
+"""
+
+
+class Terminal:
+    """A shell with job control on a terminal of its own, typed at by a test."""
+
+    def __init__(self, cwd: Path) -> None:
+        self.text = ""
+        self.pid, self._terminal = pty.fork()
+        if self.pid == 0:
+            os.chdir(cwd)
+            os.environ["PS1"] = "$ "
+            os.execvp(SHELL, [SHELL, "-i"])
+        os.set_blocking(self._terminal, False)
+
+    def type(self, keys: str) -> None:
+        os.write(self._terminal, keys.encode())
+
+    def expect(self, pattern: str) -> re.Match[str]:
+        """Wait until a pattern was printed; what was printed before it is forgotten."""
+
+        def found() -> re.Match[str] | None:
+            try:
+                self.text += os.read(self._terminal, 4096).decode(errors="replace")
+            except (BlockingIOError, OSError):
+                pass
+            return re.search(pattern, self.text)
+
+        try:
+            match = wait_until(found, what=pattern)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.text}") from None
+        self.text = self.text[match.end() :]
+        return match
+
+    def close(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self._terminal)
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_prompt_on_a_terminal_as_in_a_shell(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
+    """Ctrl-C is the prompt's, Ctrl-Z stops the job as a whole and fg goes on, end of input ends the bus."""
+    (tmp_path / "prompt.py").write_text(PROMPT)
+    terminal = Terminal(tmp_path)
+    try:
+        run = f"{sys.executable} -m ipcmules run --bus {bus_name} --mules 1 --attach-daemon 'sleep 600'"
+        terminal.type(f"{run} -- {sys.executable} prompt.py; echo code $?\n")
+        command, master = map(int, terminal.expect(r"pids (\d+) (\d+)").groups())
+        terminal.type("one\n")
+        terminal.expect("<one>")
+        for _ in range(3):
+            terminal.type("\x03")
+            terminal.expect("interrupted")
+        mule = json.loads(run_cli("status", "--bus", bus_name, "--json").stdout)["mules"][0]["pid"]
+        terminal.type("\x1a")
+        wait_until(lambda: [state(each) for each in (command, master, mule)] == ["T"] * 3, what="the stop")
+        terminal.expect(r"\$ ")
+        terminal.type("echo still $((40 + 2))\n")
+        terminal.expect("still 42")
+        terminal.type("fg\n")
+        wait_until(lambda: "T" not in [state(each) for each in (command, master, mule)], what="going on")
+        terminal.type("two\n")
+        terminal.expect("<two>")
+        assert run_cli("msg", "--bus", bus_name, "--mule", "1", "x").returncode == 0
+        terminal.type("\x04")
+        wait_until(lambda: gone(command, master, mule), what="the end")
+    finally:
+        terminal.close()
+
+
+def test_ctrl_c_ends_a_command_on_a_terminal_and_its_bus(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    terminal = Terminal(tmp_path)
+    try:
+        run = f"{sys.executable} -m ipcmules run --bus {bus_name} --mules 1"
+        terminal.type(f"{run} -- sh -c 'echo started $((1 + 1)); exec sleep 600'\n")
+        terminal.expect("started 2")
+        terminal.type("\x03")
+        terminal.expect(r"\$ ")
+        terminal.type("echo code $?\n")
+        assert terminal.expect(r"code (\d+)\r")[1] == "130"
+        # While the bus is starting there is no command yet: Ctrl-C is the launcher's.
+        (tmp_path / "slow.py").write_text("print('loading', flush=True); import time; time.sleep(600)")
+        terminal.type(f"{run} --import slow.py -- true\n")
+        terminal.expect("loading\r")
+        terminal.type("\x03")
+        terminal.expect(r"\$ ")
+        terminal.type("echo code $?\n")
+        terminal.expect(r"code \d+\r")
+    finally:
+        terminal.close()
+
+
+def test_a_shell_as_the_command_has_job_control(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    terminal = Terminal(tmp_path)
+    try:
+        terminal.type(f"{sys.executable} -m ipcmules run --bus {bus_name} -- {SHELL} -i\n")
+        terminal.expect(r"ready.*\n")
+        terminal.type("sh -c 'echo inside $IPCMULES_BUS; exec sleep 600'\n")
+        terminal.expect(f"inside {bus_name}\r")
+        terminal.type("\x1a")
+        terminal.type("jobs; kill -9 %1; wait; echo inner $((1 + 1))\n")
+        terminal.expect("inner 2")
+        terminal.type("sh -c 'echo again $((1 + 1)); exec sleep 600'\n")
+        terminal.expect("again 2")
+        terminal.type("\x03")
+        terminal.expect(r"\$ ")
+        terminal.type("exit 5\n")
+        wait_until(lambda: not os.path.lexists(places(bus_name).lock), what="the end of the bus")
+        terminal.type("echo code $?\n")
+        assert terminal.expect(r"code (\d+)\r")[1] == "5"
+    finally:
+        terminal.close()
+
+
 def test_a_daemon_that_is_not_there(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "ipcmules", "run", "--bus", bus_name, "--attach-daemon", "no-such-daemon -x"],
@@ -195,3 +334,65 @@ def test_a_daemon_that_is_not_there(bus_env: BusEnvironment, bus_name: str, tmp_
 )
 def test_splitting(text: str, words: tuple[str, ...]) -> None:
     assert split(text) == words
+
+
+def settle(directory: Path, **names: str) -> None:
+    """Write bus.toml with a daemon for each name: it appends its pid to a file and stays."""
+    lines = [f"echo $$ >> {directory}/{name}; {more}exec sleep 600" for name, more in names.items()]
+    (directory / "bus.toml").write_text(
+        f"mules = 1\nattach-daemon = {json.dumps(lines)}\nimport = 'app.py'\n"
+    )
+
+
+def written(directory: Path, name: str, count: int = 1) -> list[int]:
+    """The pids that a daemon wrote, once there are so many."""
+    path = directory / name
+
+    def found() -> list[int]:
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+    wait_until(lambda: len(found()) >= count, what=f"{count} starts of {name}")
+    return found()
+
+
+def test_a_reload_ends_starts_and_keeps_daemons(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text("")
+    settle(tmp_path, a="", b="", c="")
+    with Launcher("--bus", bus_name, "--config", "bus.toml", cwd=tmp_path) as launcher:
+        [a], [b], [c] = (written(tmp_path, name) for name in "abc")
+        settle(tmp_path, b="", c="true; ", d="")  # without a, b as it was, c another, d new
+        assert run_cli("reload", "--bus", bus_name).returncode == 0
+        [_, new_c], [d] = written(tmp_path, "c", 2), written(tmp_path, "d")
+        wait_until(lambda: gone(a, c), what="the end of those that were taken out")
+        assert written(tmp_path, "b") == [b] and not gone(b, new_c, d) and start_time(b)
+        os.kill(d, signal.SIGKILL)  # what came with the reload is looked after as the others are
+        [_, d] = written(tmp_path, "d", 2)
+        # What does not load changes no daemon.
+        (tmp_path / "app.py").write_text("raise KeyError('on purpose')")
+        settle(tmp_path, e="", b="")
+        assert run_cli("reload", "--bus", bus_name).returncode == 1
+        assert not (tmp_path / "e").exists()
+        assert all(map(start_time, (b, new_c, d)))
+        # None at all.
+        (tmp_path / "app.py").write_text("")
+        settle(tmp_path)
+        assert run_cli("reload", "--bus", bus_name).returncode == 0
+        wait_until(lambda: gone(*(pid for each in "abcd" for pid in written(tmp_path, each))), what="the end")
+    assert launcher.code == 0
+
+
+def test_a_daemon_that_is_not_there_refuses_the_reload(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text("")
+    settle(tmp_path, a="")
+    with Launcher("--bus", bus_name, "--config", "bus.toml", cwd=tmp_path):
+        [a] = written(tmp_path, "a")
+        (tmp_path / "bus.toml").write_text(
+            "mules = 1\nimport = 'app.py'\nattach-daemon = ['no-such-thing']\n"
+        )
+        done = run_cli("reload", "--bus", bus_name)
+        assert done.returncode == 1 and "'no-such-thing' is not an executable program" in done.stderr
+        assert written(tmp_path, "a") == [a] and start_time(a)

@@ -2,8 +2,8 @@
 
 Each leads a process group of its own, and what is done to it is done to the group. The exception: a
 command whose stdin is a terminal stays in the launcher's group, so that it may read, and Ctrl-C and Ctrl-Z
-reach both as in any pipeline; then it is the command alone that is told to end. guard.py sees to the groups
-if the master dies.
+reach both as in any pipeline. Ctrl-C is then the command's business, as it may be a prompt: the bus ends when
+the command does. guard.py sees to the groups if the master dies.
 """
 
 from __future__ import annotations
@@ -217,10 +217,13 @@ class Daemons:
     def _all(self) -> list[Program]:
         return [self._command, *self._daemons, *self._retired]
 
+    def command_on_terminal(self) -> bool:
+        """True while the command runs in the launcher's group: the terminal's signals reach it as well."""
+        return bool(self._command.pid and not self._command.group)
+
     def stop_command(self, signum: int) -> None:
-        """Have the command end. One on a terminal has been told by it of SIGINT already."""
-        if signum != signal.SIGINT or self._command.group:
-            self._command.send(signum)
+        """Have the command end."""
+        self._command.send(signum)
 
     def stop_daemons(self) -> None:
         """Have the daemons end; none is started again."""

@@ -46,7 +46,7 @@ class Host(Protocol):
         """Start a child that does not run."""
 
     def reconfigured(self) -> None:
-        """The configuration in the description is another one."""
+        """The configuration in the description counts from now on; it may be as it was."""
 
     def forked(self, role: str, number: int, pid: int) -> None:
         """As templates.Listener."""
@@ -216,7 +216,6 @@ class Reload:
         if found.config != self._objects.description.config:
             self._objects.description = found
             descriptions.write(self._objects.where, found)
-            self._host.reconfigured()
 
     # The new template: templates.Listener
 
@@ -229,6 +228,7 @@ class Reload:
             self._loading = template
             return
         self._patience.cancel()
+        self._host.reconfigured()  # not before: what does not load ends no daemon
         template.listener = self._host
         self._new = template
         self._old = self._host.adopt(template)
@@ -327,6 +327,7 @@ class Reload:
         os.environ.clear()
         os.environ.update(self._environment)
         self._describe(self._before)
+        self._host.reconfigured()
         self._with_registry(self._take_back)
         if self._new is None:
             self._done(text)

@@ -165,6 +165,8 @@ class _Bus:
 
     def _stop_by_signal(self, signum: int) -> None:
         """The first signal stops gracefully (the owner's end may have done so), a second one at once."""
+        if signum == signal.SIGINT and self._supervisor is not None and self._supervisor.leaves_interrupts():
+            return
         again, self._signalled = self._signalled, True
         if again:
             self._stop_at_once()

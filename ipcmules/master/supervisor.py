@@ -103,6 +103,13 @@ class Supervisor:
         else:
             self._stop.hurry()
 
+    def leaves_interrupts(self) -> bool:
+        """True while Ctrl-C is the command's business: it is on the terminal too, and the bus ends with it.
+
+        As for a child of system(3): Ctrl-C in a prompt or an editor is not the end of the launcher's work.
+        """
+        return self._stop is None and self._programs.command_on_terminal()
+
     # The template
 
     def _start_template(self) -> None:
@@ -128,7 +135,7 @@ class Supervisor:
         self._loop.later(_RETIREMENT, kill)
 
     def reconfigured(self) -> None:
-        """A reload has brought another configuration."""
+        """A reload has brought another configuration, or taken it back."""
         self._touch.watch(self._config.touch_reload)
         self._programs.replace_daemons(self._config.daemons)
 
