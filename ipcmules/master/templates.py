@@ -79,6 +79,8 @@ class Template:
     def close(self) -> None:
         """Hang up: the template ends. What it said before is heard first."""
         if self._socket.fileno() >= 0:
+            # From here on nothing can be said to us (EPIPE), and what was said can still be read.
+            self._socket.shutdown(socket.SHUT_RD)
             self._readable()
         self._hang_up()
 

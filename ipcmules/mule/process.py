@@ -38,12 +38,16 @@ class Order:
         return f"{self.role}{self.number}"
 
 
-def live(order: Order) -> NoReturn:
-    """Become the process, in a fresh fork of the template. Never returns."""
-    ending.run_and_exit(lambda: _live(order), lambda error: failures.tell(order.name, error))
+def live(order: Order, reported: int) -> NoReturn:
+    """Become the process, in a fresh fork of the template. Never returns.
+
+    reported: a pipe that has a byte once the master is told of this process, and ends if that failed.
+    """
+    ending.run_and_exit(lambda: _live(order, reported), lambda error: failures.tell(order.name, error))
 
 
-def _live(order: Order) -> None:
+def _live(order: Order, reported: int) -> None:
+    _wait_for_report(reported)
     _wait_for_adoption(order.master)
     _forget_template()
     member = membership.become(order.role, order.number)
@@ -54,6 +58,13 @@ def _live(order: Order) -> None:
         _live_as_worker(member, order)
     else:
         _live_as_mule(member, order)
+
+
+def _wait_for_report(reported: int) -> None:
+    """Go on only where the master knows of this process: else it has another one forked in its place."""
+    if not os.read(reported, 1):
+        os._exit(0)
+    os.close(reported)
 
 
 def _wait_for_adoption(master: int) -> None:

@@ -88,19 +88,38 @@ def _fork_all(link: _Link, orders: list[process.Order]) -> None:
     sys.stderr.flush()
     between = os.fork()
     if between:
-        os.waitpid(between, 0)
+        _pid, status = os.waitpid(between, 0)
+        if status:
+            # Nobody here knows how far it came: the master asks the next template for what was not reported.
+            log.event(
+                "error", "the process in between, which forks the mules, was killed: the template ends too"
+            )
+            os._exit(1)
         return
     for order in orders:
-        try:
-            pid = os.fork()
-        except OSError as error:
-            link.send({"refused": [order.role, order.number, error.strerror]})
-            continue
+        _fork(link, order)
+    os._exit(0)
+
+
+def _fork(link: _Link, order: process.Order) -> None:
+    """Fork one process and report it. It lives only if the report was accepted: else another is forked."""
+    reader, writer = os.pipe()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        link.send({"refused": [order.role, order.number, error.strerror]})
+    else:
         if pid == 0:
             link.close()
-            process.live(order)
+            os.close(writer)
+            process.live(order, reader)
         link.send({"forked": [order.role, order.number, pid]})
-    os._exit(0)
+        try:
+            os.write(writer, b"\0")
+        except BrokenPipeError:
+            pass  # it was killed: the master hears of both
+    os.close(reader)
+    os.close(writer)
 
 
 class _Link:
@@ -115,8 +134,8 @@ class _Link:
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]
-        except BrokenPipeError:
-            os._exit(1)  # no master any more
+        except ConnectionError:
+            os._exit(1)  # no master any more, or it has seen the template's end
 
     def receive(self) -> dict[str, Any] | None:
         """The next message, None at the end of file."""
