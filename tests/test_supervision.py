@@ -264,3 +264,21 @@ def test_a_killed_attached_worker_gives_its_number_back(
         worker.communicate()
         wait_until(lambda: shared.cells[table.H_WORKERS] == 0, what="the number's return")
     assert launcher.code == 0
+
+
+def test_bodies_for_a_mule_with_a_program_are_said_to_be_ignored(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    source = "from ipcmules.decorators import farm, mule, muleloop, mulemsg, postfork\n" + "".join(
+        f"@{decorator}\ndef f{number}(*_): pass\n"
+        for number, decorator in enumerate(
+            ("mule(1)", "muleloop(1)", "mulemsg(1)", "mule(2)", "farm('both')", "farm('mixed')", "mule(9)")
+        )
+    )
+    (tmp_path / "app.py").write_text(source)
+    (tmp_path / "program.py").write_text("import ipcmules\nipcmules.mule_get_msg()\n")
+    arguments = ["--mule=program.py", "--mule", "--mule=program.py", "--farm=both:3,1", "--farm=mixed:1,2"]
+    with Launcher("--bus", bus_name, *arguments, "--import=app.py", cwd=tmp_path) as launcher:
+        lines = [line for line in launcher.stderr.splitlines() if "ignored" in line]
+    assert len(lines) == 1 and f"[{bus_name} mule 1]" in lines[0], launcher.stderr
+    assert "@mule f0, @muleloop f1, @mulemsg f2, @farm f4;" in lines[0]

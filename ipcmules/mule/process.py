@@ -16,6 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from ipcmules import linux, log, membership, table
+from ipcmules.config import BusConfig
 from ipcmules.membership import Membership
 from ipcmules.messages.counting import CountingInbox
 from ipcmules.messages.inbox import Inbox
@@ -121,12 +122,32 @@ def _live_as_mule(member: Membership, order: Order) -> None:
         apps.load(config)
     hooks.run_post_fork(order.role, order.number, dispatch.run)
     program_entry = programs.load(program, config) if programmed else None
+    if programmed:
+        _say_what_is_ignored(config, order.number)
     inbox.set_shared(programmed or wait.reads_shared(member))
     record.entered()
     if program_entry is None:
         wait.serve(member, record)
     else:
         program_entry()
+
+
+def _say_what_is_ignored(config: BusConfig, number: int) -> None:
+    """Bodies that the app gave to a programmed mule: uWSGI would run them before its program, or instead."""
+    # A farm's function runs in its signal-only mules; where it has none, its first mule says so.
+    farms = [
+        each.name
+        for each in config.farms
+        if number == min(each.mules) and all(config.mules[mule - 1].kind != "none" for mule in each.mules)
+    ]
+    bodies = hooks.bodies_of(number, farms.__contains__)
+    if bodies:
+        names = ", ".join(f"{each.kind} {getattr(each.function, '__qualname__', '?')}" for each in bodies)
+        log.event(
+            "warning",
+            f"ignored, because this mule runs {config.mules[number - 1]}: {names}; they run in signal-only "
+            "mules: give them one (--mule without a program)",
+        )
 
 
 def _open_inbox(member: Membership, number: int) -> Inbox:
