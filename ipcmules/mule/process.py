@@ -32,6 +32,7 @@ class Order:
     role: str
     number: int
     master: int  #: the master's pid
+    forker: int  #: pid of the process that forks it, and ends when it has
 
     @property
     def name(self) -> str:
@@ -49,7 +50,7 @@ def live(order: Order, reported: int) -> NoReturn:
 
 def _live(order: Order, reported: int) -> None:
     _wait_for_report(reported)
-    _wait_for_adoption(order.master)
+    _wait_for_adoption(order)
     _forget_template()
     member = membership.become(order.role, order.number)
     log.identify(member.where.bus, order.role, order.number)
@@ -68,18 +69,17 @@ def _wait_for_report(reported: int) -> None:
     os.close(reported)
 
 
-def _wait_for_adoption(master: int) -> None:
+def _wait_for_adoption(order: Order) -> None:
     """Wait until the forking process has ended and the master is the parent; then follow the master.
 
     PR_SET_PDEATHSIG tells of the parent at that moment, and never of one that is gone already.
     """
-    forker = os.getppid()
     pause = 0.0005
-    while forker != master and os.getppid() == forker:
+    while os.getppid() == order.forker:
         time.sleep(pause)
         pause = min(pause * 2, 0.01)
     linux.die_with_parent(signal.SIGTERM)
-    if os.getppid() != master:
+    if os.getppid() != order.master:
         os._exit(0)  # the master died meanwhile: a new one starts processes of its own
 
 

@@ -55,7 +55,7 @@ def main(descriptor: int, master: int, code: int = 1, trial: int = 0) -> None:
     gc.freeze()
     link.send({"loaded": True})
     while (request := link.receive()) is not None:
-        _fork_all(link, [process.Order(role, number, master) for role, number in request["fork"]])
+        _fork_all(link, request["fork"], master)
 
 
 def _set_title(title: str) -> None:
@@ -82,7 +82,7 @@ def _load(config: BusConfig) -> None:
         apps.load(config)
 
 
-def _fork_all(link: _Link, orders: list[process.Order]) -> None:
+def _fork_all(link: _Link, wanted: list[tuple[str, int]], master: int) -> None:
     """Fork them all from one process in between, which ends: so they become the master's children."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -96,8 +96,9 @@ def _fork_all(link: _Link, orders: list[process.Order]) -> None:
             )
             os._exit(1)
         return
-    for order in orders:
-        _fork(link, order)
+    me = os.getpid()
+    for role, number in wanted:
+        _fork(link, process.Order(role, number, master, forker=me))
     os._exit(0)
 
 
