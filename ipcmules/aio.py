@@ -2,7 +2,8 @@
 
 For a programmed mule that runs an event loop: `await mule_get_msg()`, `async for message in messages()`,
 `await signal_wait()`. The mule's sources are one descriptor in the loop's selector. Handlers of signals
-run in the loop, between other callbacks; a handler that is a coroutine function becomes a task.
+run in the loop, between other callbacks; a handler that is a coroutine function becomes a task, which
+--mule-harakiri guards from its start to its end.
 Sending needs nothing of its own: mule_msg(..., timeout=0) never waits.
 """
 
@@ -17,7 +18,7 @@ from ipcmules import membership, presence
 from ipcmules.errors import BusStopped, NotAMule, SignalError
 from ipcmules.membership import Membership
 from ipcmules.messages.inbox import Inbox
-from ipcmules.mule import dispatch
+from ipcmules.mule import dispatch, harakiri
 from ipcmules.serving import BusGone
 from ipcmules.table import R_LISTENING
 
@@ -112,6 +113,10 @@ def _dispatch(shared: int, unregistered: str = "log") -> None:
         task = asyncio.ensure_future(result)
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
+        # --mule-harakiri holds from here to its end, whatever it awaits meanwhile.
+        if harakiri.handler_time:
+            guard = harakiri.arm(harakiri.handler_time)
+            task.add_done_callback(lambda _task: harakiri.disarm(guard))
 
 
 async def _finish_handlers() -> None:

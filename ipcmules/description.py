@@ -102,9 +102,10 @@ def load(where: Places) -> Description | None:
 def _foreign(where: Places, data: Any) -> str:
     found = data if isinstance(data, dict) else {}
     return (
-        f"bus {where.bus!r} was started by ipcmules {found.get('version', 'of an unknown version')} (format "
-        f"{found.get('format', 'unknown')}), which ipcmules {__version__} (format {FORMAT}) cannot read: stop or "
-        f"clean it with the version that started it; only if that is lost, remove {where.description}"
+        f"bus {where.bus!r} was started by ipcmules {found.get('version', 'of an unknown version')} "
+        f"(format {found.get('format', 'unknown')}), which ipcmules {__version__} (format {FORMAT}) cannot "
+        "read: stop or clean it with the version that started it; only if that is lost, "
+        f"remove {where.description}"
     )
 
 

@@ -216,3 +216,39 @@ def test_status_says_what_each_process_does(bus_env: BusEnvironment, bus_name: s
         assert found[0]["last_death"] == "" and found[0]["last_death_ago"] is None
         text = run_cli("status", "--bus", bus_name).stdout
         assert "message hook" in text and "last deaths: none" in text
+
+
+AIO = """
+import asyncio
+import ipcmules
+from ipcmules import aio
+
+async def handler(number):
+    print("begins", number, flush=True)
+    await asyncio.sleep(0.01 if number == 1 else 60)
+    print("ended", number, flush=True)
+
+async def serve():
+    async for message in aio.messages():
+        print("message", message.decode(), flush=True)
+
+ipcmules.register_signal(1, "mule1", handler)
+ipcmules.register_signal(2, "mule1", handler)
+asyncio.run(serve())
+"""
+
+
+def test_a_coroutine_handler_is_guarded(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(AIO)
+    arguments = ["--bus", bus_name, "--mule=program.py", "--mule-harakiri", "0.4"]
+    with Launcher(*arguments, cwd=tmp_path) as launcher:
+        for _ in range(2):
+            assert run_cli("signal", "--bus", bus_name, "1").returncode == 0
+        wait_until(lambda: launcher.stdout.count("ended 1") == 2, what="quick handlers")
+        assert "harakiri" not in launcher.stderr
+        assert run_cli("signal", "--bus", bus_name, "2").returncode == 0
+        wait_until(lambda: "was killed by harakiri" in launcher.stderr, what="harakiri")
+        assert run_cli("msg", "--bus", bus_name, "--mule", "1", "after").returncode == 0
+        launcher.wait_output("message after")
+        assert launcher.stdout.count("ended 2") == 0
+    assert launcher.stderr.count("was killed by harakiri") == 1

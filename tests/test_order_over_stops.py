@@ -43,3 +43,28 @@ def test_the_order_is_kept_over_two_stops(bus_env: object, bus_name: str, tmp_pa
     received = [line for line in last.stdout.splitlines() if line.startswith("got")]
     assert received == [f"got {number:04d}" for number in range(accepted)]
     assert "no dead letters" in run_cli("dead", "list", "--bus", bus_name).stdout
+
+
+WAITER = """
+import ipcmules
+print("waiting", flush=True)
+while True:
+    print("signal", ipcmules.signal_wait(), flush=True)
+"""
+
+
+def test_what_is_queued_for_a_mule_in_signal_wait_comes_with_the_next_start(
+    bus_env: object, bus_name: str, tmp_path: Path
+) -> None:
+    """signal_wait takes no messages, at a stop neither: they are saved, and signals are handled first."""
+    (tmp_path / "program.py").write_text(WAITER)
+    with Launcher("--bus", bus_name, "--mule=program.py", cwd=tmp_path) as launcher:
+        launcher.wait_output("waiting")
+        for number in range(3):
+            assert run_cli("msg", "--bus", bus_name, "--mule", "1", f"m{number}").returncode == 0
+        assert launcher.stop() == 0
+    (tmp_path / "program.py").write_text(
+        "import ipcmules\nwhile True: print(ipcmules.mule_get_msg(), flush=True)\n"
+    )
+    with Launcher("--bus", bus_name, "--mule=program.py", cwd=tmp_path) as launcher:
+        launcher.wait_output("b'm0'\nb'm1'\nb'm2'\n")
