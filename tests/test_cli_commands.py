@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,3 +200,20 @@ def test_msg_and_signal_import_little() -> None:
             [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
         )
         assert shown.stdout.splitlines()[-1] == ""
+
+
+def test_modules_in_the_users_directory_are_the_apps_alone(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    """python -m puts the current directory first; what lies there must not stand in for what we import."""
+    for name in ("click", "rich", "logging", "json", "setproctitle", "sysv_ipc", "platform", "tomllib"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(f'{__file__} was imported')\n")
+    (tmp_path / "bus.toml").write_text("mules = 1\nlocks = 1\n")
+    for arguments in (
+        ["status"],
+        ["doctor"],
+        ["dead", "list"],
+        ["run", "--config", "bus.toml", "--", "true"],
+    ):
+        done = run_cli(*arguments, cwd=tmp_path, env={**os.environ, "IPCMULES_BUS": bus_name})
+        assert "was imported" not in done.stdout + done.stderr, done
