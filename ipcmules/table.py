@@ -113,8 +113,8 @@ class Layout(NamedTuple):
 
     @property
     def endpoints(self) -> int:
-        """How many signal endpoints there are: mule0, worker0, the farms, the mules, the workers."""
-        return 2 + self.farms + self.mules + WORKER_SLOTS
+        """How many signal endpoints there are: mule0, worker0, the farms, the mules, held, the workers."""
+        return 3 + self.farms + self.mules + WORKER_SLOTS
 
     @property
     def counters(self) -> int:
@@ -124,7 +124,7 @@ class Layout(NamedTuple):
     @property
     def reserved(self) -> int:
         """Bytes reserved at creation: all but the workers' counters, reserved when one takes its number."""
-        return self.counters + (2 + self.farms + self.mules) * ENDPOINT
+        return self.counters + (3 + self.farms + self.mules) * ENDPOINT
 
     @property
     def size(self) -> int:
@@ -149,9 +149,14 @@ class Layout(NamedTuple):
         """Endpoint of a mule, from 1."""
         return 1 + self.farms + number
 
+    @property
+    def held(self) -> int:
+        """Endpoint of what is raised before the app is loaded, and not registered yet. It has no FIFO."""
+        return 2 + self.farms + self.mules
+
     def worker_endpoint(self, number: int) -> int:
         """Endpoint of a worker, from 1."""
-        return 1 + self.farms + self.mules + number
+        return 2 + self.farms + self.mules + number
 
     def counter_offset(self, endpoint: int, signum: int = 0) -> int:
         """Byte offset of an endpoint's counter of a signal."""

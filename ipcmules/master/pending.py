@@ -20,6 +20,7 @@ from ipcmules.description import Description
 from ipcmules.errors import LimitError
 from ipcmules.places import Places, private_state
 from ipcmules.signals import fifos
+from ipcmules.signals.raiser import Raiser
 from ipcmules.table import Layout, Table
 
 #: Counts by endpoint's name and signal's number.
@@ -120,10 +121,20 @@ def give(where: Places, found: Description, shared: Table) -> None:
     _remove(where)
 
 
+def release(where: Places, found: Description, shared: Table) -> None:
+    """The bus is ready: raise what was raised before the app was loaded; unregistered numbers are dropped."""
+    atomics.fence()  # after the state was set: who raises later sees that
+    raiser = Raiser(where, found, shared)
+    for number in range(table.SIGNALS):
+        while not atomics.take(shared.counter(shared.layout.held, number)):
+            raiser.raise_signal(number)
+    raiser.close()
+
+
 def _endpoints(shared: Table) -> list[int]:
     """The endpoints that can have counts: to look at the memory of a worker that never was allocates it."""
     layout = shared.layout
-    there = list(range(2 + layout.farms + layout.mules))
+    there = list(range(layout.worker_endpoint(1)))
     for number in range(1, table.WORKER_SLOTS + 1):
         if shared.cells[shared.worker(number) + table.R_SINCE]:
             there.append(layout.worker_endpoint(number))
@@ -134,6 +145,7 @@ def _names(config: BusConfig) -> dict[str, int]:
     """Every endpoint the new bus will have from its start, by name."""
     layout = Layout(len(config.mules), len(config.farms))
     names = dict(fifos.endpoint_names(config))
+    names["held"] = layout.held
     names.update(
         {f"worker{number}": layout.worker_endpoint(number) for number in range(1, config.processes + 1)}
     )

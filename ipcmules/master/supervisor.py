@@ -15,7 +15,7 @@ from typing import Any
 from ipcmules import log, table
 from ipcmules.config import BusConfig
 from ipcmules.errors import StartError
-from ipcmules.master import after_death, deaths, readiness
+from ipcmules.master import after_death, deaths, pending, readiness
 from ipcmules.master.attached import Attached
 from ipcmules.master.children import Child, Children, describe_status, exit_code
 from ipcmules.master.daemons import Daemons
@@ -307,6 +307,7 @@ class Supervisor:
         if self._word is not None:
             self._word.cancel()
         self._objects.set_state(table.READY)
+        pending.release(self._objects.where, self._objects.description, self._objects.table)
         self._touch.watch(self._config.touch_reload)
         try:
             self._programs.start_command()

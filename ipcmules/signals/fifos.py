@@ -31,6 +31,8 @@ def endpoint_names(config: BusConfig) -> list[tuple[str, int]]:
 def name_of(endpoint: int, config: BusConfig) -> str:
     """The name of an endpoint, workers' included."""
     layout = Layout(len(config.mules), len(config.farms))
+    if endpoint == layout.held:
+        return "held"
     worker = endpoint - layout.worker_endpoint(0)
     if worker > 0:
         return f"worker{worker}"

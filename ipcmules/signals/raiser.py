@@ -33,7 +33,9 @@ from ipcmules.table import (
     R_PID,
     R_START,
     SIGNALS,
+    STARTING,
     STOPPED,
+    STOPPING,
     WORKER_SLOTS,
     Table,
 )
@@ -83,7 +85,8 @@ class Raiser:
         """Raise a signal, given by its shared number. Never blocks, never lost.
 
         A number nobody registered goes to a process that waits in signal_wait(); with none waiting, or
-        with a target that names nothing, it is counted as dropped and logged (once a number).
+        with a target that names nothing, it is counted as dropped and logged (once a number); while the bus
+        is starting it waits for the app to be loaded.
         Raises BusStopped if the bus has ended, PartlyRaised if it ended when some targets had their signal.
         """
         cells = self._cells
@@ -236,8 +239,27 @@ class Raiser:
         """One of the processes that wait in signal_wait(), for a number that nobody registered."""
         deliveries = self._deliveries(number, self._waiters()[:1])
         if not deliveries:
-            self._drop(number, "nobody registered it and nobody waits in signal_wait()")
+            if self._cells[H_STATE] == STARTING:
+                if not self._hold(number):
+                    return self._find_route(number)
+            else:
+                self._drop(number, "nobody registered it and nobody waits in signal_wait()")
         return _Route(stamp_cell, -1, -1, bytes((number,)), deliveries)
+
+    def _hold(self, number: int) -> bool:
+        """The app is being loaded and may register it: the master raises it when the bus is ready.
+
+        Returns False if it was too late for that. As in _take_back: who finds its count gone had it taken.
+        """
+        counter = self._table.counter(self._table.layout.held, number)
+        if _increment(counter):
+            raise _too_many(number)
+        if self._cells[H_STATE] in (
+            STARTING,
+            STOPPING,
+        ):  # it may stop without having been ready, and saves it
+            return True
+        return bool(atomics.take(counter))
 
     def _deliveries(self, number: int, endpoints: tuple[int, ...]) -> tuple[_Delivery, ...]:
         found = []

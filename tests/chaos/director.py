@@ -90,9 +90,9 @@ class Director:
     def run(self) -> None:
         """Mischief while the work lasts, then peace until it is done, then a graceful stop."""
         self._start_master()
-        self._wait_ready()
-        for each in self._senders:
+        for each in self._senders:  # they join and raise before the app is loaded
             self._start_sender(each)
+        self._wait_ready()
         began = time.monotonic()
         while time.monotonic() - began < self._seconds:
             self._tick()

@@ -16,8 +16,8 @@ import ipcmules
 from chaos import records, section
 
 _AWAY = (ipcmules.BusStopped, ipcmules.NotAttached)
-#: Work is done in so many bursts a second.
-_BURSTS = 20
+#: Longest pause between two bursts of work, seconds: long enough that queues and buffers fill in the next one.
+_PAUSE = 0.6
 _TIMEOUT = 5.0
 
 
@@ -33,17 +33,17 @@ class Sender:
         self._attached: ipcmules.Attachment | None = None
 
     def run(self, work: list[str], seconds: float) -> None:
-        """Do all of the work, evenly over the time."""
+        """Do all of the work, spread over the time, in bursts."""
         self._random.shuffle(work)
         began = time.monotonic()
         total, done = len(work), 0
         while done < total:
             self._attach()
-            share = min(1.0, (time.monotonic() - began + 1 / _BURSTS) / seconds) if seconds else 1.0
+            share = min(1.0, (time.monotonic() - began + _PAUSE) / seconds) if seconds else 1.0
             while done < share * total:
                 self._do(work[done])
                 done += 1
-            time.sleep(1 / _BURSTS)
+            time.sleep(self._random.uniform(0, _PAUSE))
         self._leave()
 
     def _do(self, what: str) -> None:
