@@ -1,4 +1,4 @@
-"""The chaos program for a short time: its ledger balances. `make chaos` runs it in full."""
+"""The chaos program for a short time, with a new seed each time. `make chaos` runs it in full."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
-SIZE = ["--seconds", "8", "--messages", "10000", "--signals", "1000", "--sections", "500"]
+SIZE = ["--seconds", "8", "--messages", "10000", "--signals", "2000", "--sections", "500"]
 
 
-# Not yet among the tests that must be green: some runs of it do not balance (signals over a killed master).
-@pytest.mark.skipif("IPCMULES_CHAOS" not in os.environ, reason="set IPCMULES_CHAOS=1, or use make chaos")
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(250)
 def test_the_ledger_balances(bus_env: object) -> None:
     environment = {
         **os.environ,
@@ -27,7 +25,7 @@ def test_the_ledger_balances(bus_env: object) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=140,
+        timeout=240,
         stdin=subprocess.DEVNULL,
         check=False,
     )

@@ -254,10 +254,8 @@ class Raiser:
         counter = self._table.counter(self._table.layout.held, number)
         if _increment(counter):
             raise _too_many(number)
-        if self._cells[H_STATE] in (
-            STARTING,
-            STOPPING,
-        ):  # it may stop without having been ready, and saves it
+        # A bus may stop without having been ready: what is held then is saved.
+        if self._cells[H_STATE] in (STARTING, STOPPING):
             return True
         return bool(atomics.take(counter))
 

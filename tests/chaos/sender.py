@@ -16,7 +16,7 @@ import ipcmules
 from chaos import records, section
 
 _AWAY = (ipcmules.BusStopped, ipcmules.NotAttached)
-#: Longest pause between two bursts of work, seconds: long enough that queues and buffers fill in the next one.
+#: Longest pause between two bursts of work, seconds: so long that queues and buffers fill in the next one.
 _PAUSE = 0.6
 _TIMEOUT = 5.0
 
