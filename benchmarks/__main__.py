@@ -10,7 +10,18 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks.measures import deep, direct, idle, importing, large, latency, shared, signals, wakeups
+from benchmarks.measures import (
+    deep,
+    direct,
+    idle,
+    importing,
+    large,
+    latency,
+    records,
+    shared,
+    signals,
+    wakeups,
+)
 from benchmarks.rows import Bench, Row, skipped, table
 
 MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
@@ -24,6 +35,7 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "one-core": latency.run_one_core,
     "wakeups": wakeups.run,
     "large": large.run,
+    "records": records.run,
     "raise": signals.run_raise,
     "behind": signals.run_behind,
     "idle": idle.run,
