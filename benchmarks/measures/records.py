@@ -13,7 +13,7 @@ ROUNDS = 5
 
 
 def run(bench: Bench) -> list[Row]:
-    """Packed frames (one mule's own queue) and messages that come alone (the pool), with records and without."""
+    """Packed frames (one mule's queue) and messages that come alone (the pool), with records and without."""
     with IpcmulesBus(2) as on, IpcmulesBus(2, "--import", OFF) as off:
         own = interleave(
             {

@@ -1,7 +1,7 @@
-"""Loaded with --import: mules of this bus keep no record of what they have in hand. For the measure `records` alone.
+"""Loaded with --import: the mules of this bus keep no record of what they have in hand, for one measure.
 
-What a killed mule of such a bus held is lost without a trace, so there is no option for it. The functions are those of
-messages/hand.py and messages/handout.py without their stores into the in-flight slots.
+What a killed mule of such a bus held is lost without a trace, so there is no option for it. The functions are
+those of messages/hand.py and messages/handout.py without their stores into the in-flight slots.
 """
 
 from __future__ import annotations
