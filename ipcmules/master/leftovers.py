@@ -15,6 +15,7 @@ import posix_ipc
 
 from ipcmules import log
 from ipcmules.description import Description, QueueSpec
+from ipcmules.errors import LimitError
 from ipcmules.master import casualties
 from ipcmules.messages import frames, inflight, kept, large, queues
 from ipcmules.places import Places
@@ -32,24 +33,12 @@ def save(where: Places, found: Description) -> int:
     """
     named = found.config.named
     count = 0 if named else _drop_waiting(where)
-    places = _Order(where) if named else None
+    order = _Order(where) if named else None
     for number in range(1, len(found.config.mules) + 1):
-        count += _save_in_flight(where, found, number, places)
+        count += _save_in_flight(where, found, number, order)
     for spec in found.queues:
-        for data, priority, attempts in _queued(spec, named):
-            count += 1
-            if places is not None:
-                place = places.next(spec.endpoint)
-                kept.store(
-                    where,
-                    data,
-                    spec.endpoint,
-                    LEFT,
-                    priority=priority,
-                    attempts=attempts,
-                    again=True,
-                    place=place,
-                )
+        for frame, priority in _frames(spec):
+            count += _save_frame(where, spec, frame, priority, order)
     if count and named:
         log.event("warning", f"{count} queued messages were left; they are queued again at the next start")
     elif count:
@@ -83,7 +72,7 @@ class _Order:
         return place
 
 
-def _save_in_flight(where: Places, found: Description, number: int, places: _Order | None) -> int:
+def _save_in_flight(where: Places, found: Description, number: int, order: _Order | None) -> int:
     """What a mule had in hand goes where --on-mule-death says; what it had not yet comes first next time.
 
     Returns how many messages the latter are.
@@ -92,15 +81,42 @@ def _save_in_flight(where: Places, found: Description, number: int, places: _Ord
     put_away = partial(casualties.put_away, where, found.config, f"{process} ended with it in hand", endpoint)
     try:
         inflight.recover(where, number, put_away if found.config.named else None)
-        rest = inflight.rest(where, number)
+        return _save_rest(where, number, order)
     except posix_ipc.ExistentialError:
         return 0
-    if places is not None:
-        for data, priority in rest:
-            kept.store(
-                where, data, endpoint, LEFT, priority=priority, again=True, place=places.next(endpoint)
-            )
-    return len(rest)
+
+
+def _save_rest(where: Places, number: int, order: _Order | None) -> int:
+    """Save what a mule's slots have and it was not handed out. Returns how many messages that was."""
+    count = 0
+    for data, priority, attempts in inflight.rest(where, number):
+        count += 1
+        if order is not None:
+            _store(where, f"mule{number}", data, priority, attempts, order)
+    return count
+
+
+def _save_frame(where: Places, spec: QueueSpec, frame: bytes, priority: int, order: _Order | None) -> int:
+    """Save the messages of a frame that was received. Returns how many there were."""
+    if order is not None and not spec.shared:
+        # By way of the mule's slots, which keep the frame if this process is killed before all are saved.
+        number = int(spec.endpoint.removeprefix("mule"))
+        try:
+            inflight.put(where, number, frame, priority)
+            return _save_rest(where, number, order)
+        except (posix_ipc.ExistentialError, LimitError, frames.FrameError):
+            pass
+    count = 0
+    for data, attempts in _contents(frame, order is not None):
+        count += 1
+        if order is not None:
+            _store(where, spec.endpoint, data, priority, attempts, order)
+    return count
+
+
+def _store(where: Places, endpoint: str, data: bytes, priority: int, attempts: int, order: _Order) -> None:
+    place = order.next(endpoint)
+    kept.store(where, data, endpoint, LEFT, priority=priority, attempts=attempts, again=True, place=place)
 
 
 def _drop_waiting(where: Places) -> int:
@@ -111,8 +127,8 @@ def _drop_waiting(where: Places) -> int:
     return len(waiting)
 
 
-def _queued(spec: QueueSpec, named: bool) -> Iterator[tuple[bytes, int, int]]:
-    """Each message of a queue, its priority, and how many mules have died with it."""
+def _frames(spec: QueueSpec) -> Iterator[tuple[bytes, int]]:
+    """Each frame of a queue, taken out of it, and its priority."""
     try:
         queue = queues.open_queue(spec)
     except posix_ipc.ExistentialError:
@@ -120,11 +136,9 @@ def _queued(spec: QueueSpec, named: bool) -> Iterator[tuple[bytes, int, int]]:
     try:
         while True:
             try:
-                frame, priority = queue.receive()
+                yield queue.receive()
             except posix_ipc.BusyError:
                 return
-            for data, attempts in _contents(frame, named):
-                yield data, priority, attempts
     finally:
         queue.close()
 

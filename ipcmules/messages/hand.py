@@ -14,8 +14,6 @@ from operator import length_hint
 from ipcmules.errors import IpcMulesError
 from ipcmules.messages import frames, inflight, large
 from ipcmules.messages.inflight import (
-    F_LENGTH,
-    F_PRIORITY,
     F_REMAINING,
     F_SEQUENCE,
     FRAMES,
@@ -182,14 +180,8 @@ class Hands:
         messages = [] if reference is not None else list(frames.unpack(frame))
         area = self._free()
         self._reserve(area)
-        cells, first, sequence = self.cells, self._slots.header(area), next(self._sequences)
-        start = inflight.frame_area(area)
-        cells[first + F_LENGTH] = 0
-        self._slots.memory[start : start + len(frame)] = frame
-        cells[first + F_SEQUENCE] = sequence
-        cells[first + F_PRIORITY] = priority
-        cells[first + F_LENGTH] = len(frame)
-        cells[first + F_REMAINING] = len(messages) or 1
+        sequence = next(self._sequences)
+        self._slots.store(area, sequence, frame, priority, len(messages) or 1)
         self._used[area] = sequence
         return Loaded(area, sequence, priority, messages, reference)
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import posix_ipc
 
 from ipcmules import description as descriptions
+from ipcmules import log
 from ipcmules.errors import AccessError, IpcMulesError, LimitError
 from ipcmules.messages import frames, large
 from ipcmules.messages.sizing import WIDEST
@@ -68,7 +69,7 @@ class Rest:
     def messages(self) -> list[bytes]:
         """The messages that are left, in order."""
         if frames.is_large(self.frame):
-            return [large.load(self.frame[frames.OVERHEAD :])]
+            return [large.peek(self.frame[frames.OVERHEAD :])]
         found = list(frames.unpack(self.frame))
         return found[len(found) - self.remaining :]
 
@@ -140,6 +141,16 @@ class Slots:
     def header(self, area: int) -> int:
         """First cell of a frame area's header."""
         return HEADERS + area * F_CELLS
+
+    def store(self, area: int, sequence: int, frame: bytes, priority: int, remaining: int) -> None:
+        """Store a frame in a free area, its memory reserved. A SIGKILL leaves all of it or nothing."""
+        cells, first, start = self.cells, self.header(area), frame_area(area)
+        cells[first + F_LENGTH] = 0
+        self.memory[start : start + len(frame)] = frame
+        cells[first + F_SEQUENCE] = sequence
+        cells[first + F_PRIORITY] = priority
+        cells[first + F_LENGTH] = len(frame)
+        cells[first + F_REMAINING] = remaining
 
     def rests(self) -> list[Rest]:
         """The frames that were not handed out to their end: the more urgent first, then the older."""
@@ -247,13 +258,42 @@ def endpoint_of(where: Places, number: int, source: int) -> str:
     return f"farm.{farms[source - 2].name}" if source - 2 < len(farms) else "farm"
 
 
-def rest(where: Places, number: int) -> list[tuple[bytes, int]]:
-    """What a mule without a successor was not handed out, in order, with priorities; it is forgotten."""
+def rest(where: Places, number: int) -> Iterator[tuple[bytes, int, int]]:
+    """What a mule without a successor was not handed out, in order: message, priority, attempts (see Left).
+
+    Each is forgotten when the next one is asked for: whoever is killed while he saves it finds it again.
+    What cannot be read is logged.
+    """
     slots = Slots(where, number)
     try:
-        found = [(data, each.priority) for each in slots.rests() for data in each.messages()]
+        for each in slots.rests():
+            reference = each.frame[frames.OVERHEAD :] if frames.is_large(each.frame) else b""
+            try:
+                messages = each.messages()
+                attempts = large.attempts_of(reference) if reference else 0
+            except (frames.FrameError, OSError, ValueError) as error:
+                log.event("error", f"a frame of {len(each.frame)} bytes could not be read: {error}")
+                continue
+            for after, data in zip(range(len(messages) - 1, -1, -1), messages, strict=True):
+                yield data, each.priority, attempts
+                slots.cells[slots.header(each.area) + F_REMAINING] = after
+            if reference:
+                large.discard(reference)
         slots.forget()
-        return found
+    finally:
+        slots.close()
+
+
+def put(where: Places, number: int, frame: bytes, priority: int) -> None:
+    """Store a frame for rest(), where nothing is in hand or left of others.
+
+    Raises LimitError if there is no memory for it.
+    """
+    slots = Slots(where, number)
+    try:
+        slots.reserve(0, PAGE)
+        slots.reserve(frame_area(0), len(frame))
+        slots.store(0, slots.cells[slots.header(0) + F_SEQUENCE] + 1, frame, priority, frames.count_of(frame))
     finally:
         slots.close()
 

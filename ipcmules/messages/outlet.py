@@ -13,7 +13,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import posix_ipc
@@ -105,21 +105,20 @@ class Outlet:
             "or use a shorter state directory"
         )
 
-    def leftovers(self) -> list[bytes]:
-        """Whatever lies in the queue, taken out of it."""
-        found: list[bytes] = []
-        if self._queue is None:
-            return found
-        while True:
+    def leftovers(self) -> Iterator[list[bytes]]:
+        """Whatever lies in the queue, taken out of it, a frame's messages at a time."""
+        while self._queue is not None:
             try:
                 frame, _ = self._queue.receive()
             except (_Busy, posix_ipc.ExistentialError):
-                return found
+                return
+            found = []
             for data in frames.unpack(frame):
                 try:
                     found.append(large.load(data) if frames.is_large(frame) else data)
                 except FileNotFoundError:
                     pass  # the master swept it, having kept what named it
+            yield found
 
     # Waiting
 

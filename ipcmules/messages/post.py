@@ -172,16 +172,21 @@ class Post:
         Raises BusStopped for a bus without a name, which keeps nothing.
         """
         self.ended = True
-        found = outbox.leftovers()
         if not self._description.config.named:
+            for _frame in outbox.leftovers():
+                pass
             raise self.stopped()
-        found = self._pass_on(found, outbox.endpoint)
-        if found:
-            self._save([(data, 0) for data in found], outbox.endpoint, "the bus had stopped")
+        saved: list[bytes] = []
+        for messages in outbox.leftovers():
+            # Each frame before the next one is taken: this process may be killed here too.
+            left = self._pass_on(messages, outbox.endpoint)
+            self._save([(data, 0) for data in left], outbox.endpoint, "the bus had stopped")
+            saved += left
+        if saved:
             log.event(
                 "warning",
-                f"bus {self.where.bus!r} had stopped: {len(found)} messages to {outbox.endpoint}, "
-                f"{sum(map(len, found))} bytes, saved in {self.where.kept}, to be queued again",
+                f"bus {self.where.bus!r} had stopped: {len(saved)} messages to {outbox.endpoint}, "
+                f"{sum(map(len, saved))} bytes, saved in {self.where.kept}, to be queued again",
             )
 
     def _pass_on(self, messages: list[bytes], endpoint: str) -> list[bytes]:
@@ -240,6 +245,8 @@ class Post:
 
     def _save(self, messages: Sequence[tuple[bytes, int]], endpoint: str, reason: str) -> None:
         """Save what was accepted: the master that runs queues it as there is room, else the next one does."""
+        if not messages:
+            return
         for data, priority in messages:
             kept.store(self.where, data, endpoint, reason, priority=priority, again=True)
         tell_master(self.where.notify)
