@@ -54,6 +54,7 @@ def _is_killed_and_saves_all(bus_name: str, step: int) -> bool:
         assert set(saved) == {b"1", b"2", b"3", b"4", LARGE}, step
         # The message that had its file when who saved was killed may have another.
         assert len(saved) - len(set(saved)) <= step % 2, step
+        assert not [name for name in os.listdir(bus.where.kept) if name.startswith(".")]
         for path in kept.listing(bus.where):
             os.unlink(path)
         return killed

@@ -31,6 +31,7 @@ def save(where: Places, found: Description) -> int:
 
     An unnamed bus keeps nothing: its messages are counted and dropped. Returns how many there were.
     """
+    kept.sweep(where)
     named = found.config.named
     count = 0 if named else _drop_waiting(where)
     order = _Order(where) if named else None

@@ -7,6 +7,7 @@ docs/formats-messages.md: a line of JSON, then the message.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -98,6 +99,19 @@ def store(
     path = os.path.join(directory, name + _SUFFIX)
     os.rename(temporary, path)
     return path
+
+
+def sweep(where: Places) -> None:
+    """Remove what processes were writing when they were killed: messages that store() never returned for."""
+    try:
+        names = os.listdir(where.kept)
+    except (FileNotFoundError, PermissionError):
+        return
+    for name in names:
+        parts = name.split("-")
+        if name[0] == "." and len(parts) == 3 and not os.path.exists(f"/proc/{parts[1]}"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(where.kept, name))
 
 
 def place_of(path: str) -> int:

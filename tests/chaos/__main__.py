@@ -66,6 +66,8 @@ def _run(options: argparse.Namespace, top: Path) -> int:
         finally:
             left = leftovers.end_processes(directory / "run", grace=3.0)
             left += leftovers.remove_objects(directory / "run", top / "seen")
+            # What is kept over an end is whole: nothing half written is beside it.
+            left += [f"file {each}" for each in (directory / "state").rglob("*") if _is_half(each)]
     kills = ledger.Kills(director.kills, director.mule_kills, director.killed_senders, director.killed_pids)
     text = (directory / "log").read_text(errors="replace")
     made = ledger.draw_up(ledger.Sums(director.directory, BUS), director.directory, kills)
@@ -85,6 +87,10 @@ def _run(options: argparse.Namespace, top: Path) -> int:
     if made.faults:
         print(f"chaos: the end of the log:\n{text[-6000:]}\nchaos: again with --seed {options.seed}")
     return 1 if made.faults else 0
+
+
+def _is_half(path: Path) -> bool:
+    return path.is_file() and (path.name.startswith(".") or path.suffix == ".new")
 
 
 def _shares(options: argparse.Namespace) -> list[Counter[str]]:

@@ -2,7 +2,8 @@
 
 A ledger balances if nothing is left that no kill explains:
 
-- A killed sender may lose the end of what it sent to a target, as far as that fits into its buffer.
+- A killed sender may lose the end of what it sent to a target, as far as that fits into its buffer; or a frame,
+  while it clears the queue of a bus that ended under its send.
 - A killed mule may lose what was between the kernel's queue and its record: a frame, or one signal. What it
   had in hand it may have handled, and it is kept as well.
 - A killed master may lose likewise what it was moving from a queue to the state directory at a takeover, and
@@ -119,10 +120,10 @@ def draw_up(sums: Sums, directory: Path, kills: Kills) -> Ledger:
     ledger = Ledger()
     charged = _messages(ledger, sums, kills)
     charged += _signals(ledger, sums)
-    allowed = kills.roles["mule"] + kills.roles["master"]
-    ledger.row("losses charged to killed receivers", charged, f"of {allowed} killed mules and masters")
+    allowed = kills.roles["mule"] + kills.roles["master"] + kills.roles["sender"]
+    ledger.row("losses charged to killed receivers", charged, f"of {allowed} kills")
     if charged > allowed:
-        ledger.fault(f"{charged} losses at receivers, but only {allowed} of them were killed")
+        ledger.fault(f"{charged} losses at receivers, but only {allowed} kills")
     _locks(ledger, sums, directory, kills)
     return ledger
 
@@ -150,7 +151,7 @@ def _messages(ledger: Ledger, sums: Sums, kills: Kills) -> int:
         if not route.startswith("mule"):
             continue
         count = sum(each[0][1] == route for each in frames)
-        allowed = kills.mules[int(route[4:])] + kills.roles["master"]
+        allowed = kills.mules[int(route[4:])] + kills.roles["master"] + kills.roles["sender"]
         if count > allowed:
             ledger.fault(f"{count} frames to {route} are lost, {allowed} kills: {frames[:3]}")
     for frame in frames[:20]:
