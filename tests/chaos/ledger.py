@@ -221,7 +221,7 @@ def _signals(ledger: Ledger, sums: Sums) -> int:
             f"refused {refused}",
         )
         charged += missing
-        # A raise for all that was refused may have reached some; one that a killed sender had begun may count.
+        # A refused raise for all may have reached some; one that a killed sender had begun may count.
         most = tried if each > 1 else tried - refused
         if there > most:
             ledger.fault(f"signal {number} was handled {there} times and raised {most} times")
