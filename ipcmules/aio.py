@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from ipcmules import membership, presence
@@ -106,12 +106,19 @@ _tasks: set[asyncio.Future[Any]] = set()
 
 
 def _dispatch(shared: int, unregistered: str = "log") -> None:
-    result = dispatch.run_signal(shared, unregistered)
-    if asyncio.iscoroutine(result):
-        # The loop keeps only a weak reference to a task (asyncio.create_task's documentation).
-        task = asyncio.ensure_future(result)
-        _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
+    dispatch.run_signal(shared, unregistered, _start)
+
+
+def _start(handler: Coroutine[Any, Any, Any], ended: Callable[[], None]) -> None:
+    # The loop keeps only a weak reference to a task (asyncio.create_task's documentation).
+    task = asyncio.ensure_future(handler)
+    _tasks.add(task)
+
+    def done(task: asyncio.Future[Any]) -> None:
+        _tasks.discard(task)
+        ended()
+
+    task.add_done_callback(done)
 
 
 async def _finish_handlers() -> None:

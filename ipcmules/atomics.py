@@ -22,3 +22,14 @@ increment = _prototype(("sem_post", _libc))
 
 #: take(address) takes one away if there is one. Returns 0 if it did, -1 if the count was 0.
 take = _prototype(("sem_trywait", _libc))
+
+_value = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int))(
+    ("sem_getvalue", _libc)
+)
+
+
+def value(address: int) -> int:
+    """The count at this moment (sem_getvalue(3))."""
+    found = ctypes.c_int()
+    _value(address, ctypes.byref(found))
+    return found.value
