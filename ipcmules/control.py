@@ -32,8 +32,8 @@ def ask(where: Places, question: dict[str, Any], timeout: float = TIMEOUT) -> di
     question: what JSON can carry, with the verb under "do"; it may be asked twice where an answer is lost, so
         verbs are idempotent. timeout: seconds for all of it.
     Raises what the master answers as an error, by the name of its class (ipcmules.errors, else ValueError);
-    BusStopped if the bus has no master, or one that does not answer in time; ValueError for a question that is
-    too long.
+    BusStopped if the bus has no master, or one that does not answer in time; ValueError for a question that
+    is too long.
     """
     line = json.dumps(question).encode() + b"\n"
     if len(line) > LONGEST:

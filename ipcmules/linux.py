@@ -1,4 +1,4 @@
-"""What Linux can do with processes and Python's standard library does not offer: prctl(2).
+"""What Linux can do and Python's standard library does not offer: prctl(2), timerfd_create(2) (before 3.13).
 
 Platform-specific, through ctypes. Knows nothing of the bus.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+
+_TFD_TIMER_ABSTIME, _TFD_TIMER_CANCEL_ON_SET = 1, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,3 +35,37 @@ def die_with_parent(signum: int) -> None:
     compare os.getppid() afterwards.
     """
     _prctl(_PR_SET_PDEATHSIG, signum)
+
+
+class _Itimerspec(ctypes.Structure):
+    """struct itimerspec: interval and value, each seconds and nanoseconds."""
+
+    _fields_ = (
+        ("interval", ctypes.c_long),
+        ("interval_nanoseconds", ctypes.c_long),
+        ("seconds", ctypes.c_long),
+        ("nanoseconds", ctypes.c_long),
+    )
+
+
+def wall_timer() -> int:
+    """A descriptor that becomes readable at a time of the wall clock (timerfd_create(2)). Raises OSError."""
+    descriptor: int = _libc.timerfd_create(time.CLOCK_REALTIME, os.O_NONBLOCK | os.O_CLOEXEC)
+    if descriptor < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return descriptor
+
+
+def set_wall_timer(descriptor: int, moment: float) -> None:
+    """Have it readable at this moment (seconds since the epoch), or as soon as somebody sets the clock.
+
+    Suspending the machine does not delay it. A moment of 0 disarms it. A read then raises OSError (ECANCELED)
+    where the clock was set.
+    """
+    seconds = int(moment)
+    wanted = _Itimerspec(0, 0, seconds, int((moment - seconds) * 1e9))
+    flags = _TFD_TIMER_ABSTIME | _TFD_TIMER_CANCEL_ON_SET
+    if _libc.timerfd_settime(descriptor, flags, ctypes.byref(wanted), None) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

@@ -62,7 +62,7 @@ R_DEATH, R_DIED = 15, 16  # written by the master: how its predecessor ended (de
 R_CHANGED = 17  # time.monotonic_ns() at which R_STATE changed last
 R_DOING = 18  # what the app is doing in it: DOES_* below, shifted by 8, and a signal's number
 
-R_HANDS = 28  # and three more cells: a bit a signal (shared number) that it takes, or whose handler runs in it
+R_HANDS = 28  # and the 3 after it: a bit a signal (shared number) that it takes, or whose handler runs
 
 # Process states, in R_STATE.
 ABSENT, LOADING, ENTERED, WAITING, BUSY, ENDING = range(6)
@@ -80,8 +80,8 @@ READS_OWN, READS_SHARED = 1, 2
 # Cells of a signal entry; then 64 bytes of target and 64 of the handler's name, NUL-padded.
 E_STAMP, E_IDENTITY, E_IDENTITY2, E_OWNER_PID, E_OWNER_START, E_GENERATION, E_RAISED, E_FLAGS = range(8)
 E_TARGET, E_HANDLER = 64, 128
-#: Bytes of an entry that say what is registered. What follows is written by whoever runs the handler: a counter
-#: of runs (E_RUNS, ipcmules.atomics), then cells.
+#: Bytes of an entry that say what is registered. What follows is written by whoever runs the handler: a
+#: counter of runs (E_RUNS, ipcmules.atomics), then cells.
 REGISTRATION = 192
 E_RUNS = 192
 E_DURATION, E_BEGAN, E_EXCEPTIONS = 28, 29, 30  # of the last run, ns; time.time_ns(); how many (approximate)

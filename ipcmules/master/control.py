@@ -40,7 +40,8 @@ class Control:
         self._connections: list[_Connection] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            # bind(2) gives the file the socket's mode, less the umask: no moment at which it is open to others.
+            # bind(2) gives the file the socket's mode, less the umask: no moment at which it is open to
+            # others.
             os.fchmod(self._socket.fileno(), 0o600)
             with_address(directory, self._socket.bind)
             self._socket.listen(socket.SOMAXCONN)

@@ -18,7 +18,9 @@ from ipcmules.errors import StartError
 from ipcmules.master import after_death, deaths, readiness
 from ipcmules.master.attached import Attached
 from ipcmules.master.children import Child, Children, describe_status, exit_code
+from ipcmules.master.control import Control
 from ipcmules.master.daemons import Daemons
+from ipcmules.master.events.service import Events
 from ipcmules.master.harakiri import Harakiri
 from ipcmules.master.loop import Loop, Timer
 from ipcmules.master.objects import Objects
@@ -52,6 +54,8 @@ class Supervisor:
         self._children = Children(self._config)
         self._attached = Attached(loop, objects)
         self._harakiri = Harakiri(loop, objects, self._children)
+        self._control = Control(loop, objects.where.runtime)
+        self.events = Events(loop, objects, self._control)
         self._reloads = Reloads(loop, objects, self._children, self, reread)
         self._touch = Touch(loop, lambda path: self.reload(f"{path} was touched"))
         self._wanted: list[Child] = []
@@ -83,6 +87,7 @@ class Supervisor:
             self._loop.run_once()
         self._programs.close()
         self._attached.close()
+        self._control.close()
         if self._failure is not None:
             raise self._failure
         return self._code
@@ -357,6 +362,7 @@ class Supervisor:
     def _begin_stop(self, mercy: float, signum: int = signal.SIGTERM) -> None:
         if self._stop is None:
             self._objects.set_state(table.STOPPING)
+            self.events.close()
             self._reloads.close()
             if self._template is not None:
                 self._template.finish()

@@ -34,7 +34,8 @@ def run_signal(shared: int, unregistered: str = "log", task: Task | None = None)
 
     The handler is called with the number the signal has in this process. unregistered says what to do
     where this process has no handler: 'log' it once a number, or 'ignore' it. task: given the coroutine where
-    the handler is a coroutine function, and what to call when it is done; without it such a coroutine is nobody's.
+    the handler is a coroutine function, and what to call when it is done; without it such a coroutine is
+    nobody's.
     """
     registry = membership.registry
     number = registry.local(shared)
@@ -62,7 +63,7 @@ def run_signal(shared: int, unregistered: str = "log", task: Task | None = None)
 
 
 def _begin(shared_table: table.Table | None, shared: int) -> Callable[[bool], None]:
-    """A run of a signal's handler begins: counted in its entry. Returns what to call with "it raised" at its end."""
+    """Count in the signal's entry that a run begins. Returns what to call at its end: with "it raised"."""
     if shared_table is None:
         return lambda raised: hands.release(shared)
     cells, entry = shared_table.cells, shared_table.entry(shared)

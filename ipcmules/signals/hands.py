@@ -1,8 +1,8 @@
 """Which signals this process has in hand: a bit each in its record of the table (R_HANDS).
 
 The bit is set before a signal is taken from its counter and cleared when its handler has ended: who reads the
-counter first and the bits afterwards (ipcmules/master/events/overlap.py) misses no run. Handlers may be nested,
-run in several threads, or be coroutines that are done much later, so what is set is counted here.
+counter first and the bits afterwards (ipcmules/master/events/overlap.py) misses no run. Handlers may be
+nested, run in several threads, or be coroutines that are done much later, so what is set is counted here.
 """
 
 from __future__ import annotations
