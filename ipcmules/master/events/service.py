@@ -5,6 +5,7 @@ Brings the parts together: the book, what knows when something is due, and the r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +36,8 @@ class Events:
         self._crons = Crons(loop, self._firing.fire, fired)
         self._monitors = _Monitored(loop, self)
         self.book = Book(self._source)
+        #: Called for more to list, as dicts with the keys of _describe(): what is no event of the book.
+        self.also_listed: list[Callable[[], list[dict[str, Any]]]] = []
         control.on("events.add", self._add)
         control.on("events.remove", self._remove)
         control.on("events.list", self._list)
@@ -94,7 +97,10 @@ class Events:
         return {"removed": len(found)}
 
     def _list(self, _question: dict[str, Any], _peer: ProcessId) -> dict[str, Any]:
-        return {"events": [self._describe(each) for each in self.book]}
+        listed = [self._describe(each) for each in self.book]
+        for others in self.also_listed:
+            listed += others()
+        return {"events": listed}
 
     def _describe(self, event: Event) -> dict[str, Any]:
         due = None
