@@ -70,8 +70,8 @@ def from_numbers(minute: int, hour: int, day: int, month: int, weekday: int) -> 
 def from_expression(text: str) -> Fields:
     """From a crontab expression: five fields of *, numbers, names, ranges, lists and steps, or a nickname.
 
-    Nicknames are @daily and its like. A field that is a negative number alone has uWSGI's meaning. Raises EventError for what cannot be read,
-    is out of range or can never match.
+    Nicknames are @daily and its like. A field that is a negative number alone has uWSGI's meaning.
+    Raises EventError for what cannot be read, is out of range or can never match.
     """
     if not isinstance(text, str):
         raise EventTypeError(f"cron: {text!r} is no expression: give a str such as '*/5 * * * *'")

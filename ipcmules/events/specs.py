@@ -107,7 +107,8 @@ def ms_timer(milliseconds: float, *, overlap: bool = True) -> TimerSpec:
 def rb_timer(seconds: float, iterations: int = 0, *, overlap: bool = True) -> TimerSpec:
     """A timer that ticks iterations times, 0 for ever.
 
-    0 seconds with iterations are all of them at once, as in uWSGI. Raises as timer(), and EventError for a negative number of iterations.
+    0 seconds with iterations are all of them at once, as in uWSGI.
+    Raises as timer(), and EventError for a negative number of iterations.
     """
     if isinstance(iterations, bool) or not isinstance(iterations, int):
         raise EventTypeError(f"iterations={iterations!r} is no whole number: give one, 0 for no end")
