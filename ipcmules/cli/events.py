@@ -10,6 +10,9 @@ import click
 
 from ipcmules.cli.target import bus_option, running
 
+#: Columns where the output is no terminal's.
+_WIDTH = 250
+
 
 @click.command()
 @bus_option
@@ -42,7 +45,10 @@ def _print(found: list[dict[str, Any]]) -> None:
         counts = (str(each[key]) for key in ("ticks", "runs", "skips"))
         # Text: what a user wrote is no markup.
         table.add_row(*map(Text, texts), _next(each["next"]), *counts, _last(each["last_duration"]))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH  # what a program reads is not folded at 80 columns
+    console.print(table)
 
 
 def _signal(event: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ because what it reads came through a socket. NamedTuples: `import ipcmules` need
 
 from __future__ import annotations
 
-import math
 import os
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -208,7 +207,7 @@ def _checked(spec: TimerSpec) -> TimerSpec:
 def _interval(value: float, unit: int, what: str) -> int:
     if not _is_number(value):
         raise EventTypeError(f"{what}={value!r} is no number: give one")
-    if not math.isfinite(value) or not _SHORTEST <= round(value * unit) <= _LONGEST:
+    if not 0 < value < _LONGEST or not _SHORTEST <= round(value * unit) <= _LONGEST:
         raise EventError(
             f"{what}={value!r}: give an interval of a millisecond or more ({_SHORTEST / unit:g} {what}), "
             f"up to {_LONGEST // unit} {what}"
