@@ -43,7 +43,7 @@ def test_any_timer_through_json(microseconds: int, iterations: int, overlap: boo
         assert microseconds < 1000
         return
     assert specs.from_json(json.loads(json.dumps(specs.to_json(spec)))) == spec
-    assert abs(spec.interval - microseconds * 1000) <= 64  # a float of seconds is not exact
+    assert abs(spec.interval - microseconds * 1000) <= 256  # a float of seconds is not exact
 
 
 def test_in_words() -> None:
