@@ -60,7 +60,17 @@ def test_the_socket_is_the_owners_alone(where: Places) -> None:
 
 
 def test_what_is_no_question_is_answered_with_an_error(where: Places) -> None:
-    for line in (b"{", b"[]", b"1", b'"x"', b"{}", b'{"do": 3}', b'{"do": "fly"}', b"\xff\xfe", b"[" * 100_000):
+    for line in (
+        b"{",
+        b"[]",
+        b"1",
+        b'"x"',
+        b"{}",
+        b'{"do": 3}',
+        b'{"do": "fly"}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ):
         with connect(where) as connection:
             connection.sendall(line + b"\n")
             answer = json.loads(said(connection))
@@ -78,7 +88,11 @@ def test_questions_that_are_wrong_change_nothing(where: Places) -> None:
         {"do": "events.add", "code": 0, "events": [3]},
         {"do": "events.add", "code": 0, "events": [{**good, "spec": {}}]},
         {"do": "events.add", "code": 0, "events": [{**good, "spec": {**spec, "interval": 0}}]},
-        {"do": "events.add", "code": 0, "events": [{**good, "spec": spec}, {**good, "signal": 256, "spec": spec}]},
+        {
+            "do": "events.add",
+            "code": 0,
+            "events": [{**good, "spec": spec}, {**good, "signal": 256, "spec": spec}],
+        },
         {"do": "events.add", "code": 0, "events": [{**good, "id": "x", "spec": spec}]},
         {"do": "events.remove"},
         {"do": "events.remove", "code": 0, "signal": True, "kinds": []},

@@ -43,7 +43,11 @@ def test_ten_processes_that_load_one_app_have_one_event(
     with start(bus_name, tmp_path, "--processes", "1"):
         before = {(each["kind"], each["schedule"], each["signal"]) for each in listed(bus_name)}
         assert len(before) == len(listed(bus_name)) == 6
-        environment = {**os.environ, "IPCMULES_BUS": bus_name, "PYTHONPATH": f"{tmp_path}:{os.environ['PYTHONPATH']}"}
+        environment = {
+            **os.environ,
+            "IPCMULES_BUS": bus_name,
+            "PYTHONPATH": f"{tmp_path}:{os.environ['PYTHONPATH']}",
+        }
         orders = [["app"], ["two", "one", "app"], ["one", "app"], ["two", "app"], ["app", "one"]] * 2
         running = [
             subprocess.Popen([sys.executable, "-c", program, *each], env=environment) for each in orders
@@ -132,7 +136,9 @@ print(json.dumps(ipcmules.list_events()))
             ],
             key=repr,
         )  # fmt: skip
-        assert {(each["signal"], each["target"], each["handler"]) for each in found} == {(7, "mule1", "seven")}
+        assert {(each["signal"], each["target"], each["handler"]) for each in found} == {
+            (7, "mule1", "seven")
+        }
 
 
 def test_a_list_says_what_there_is(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
@@ -254,7 +260,10 @@ def test_a_reload_that_fails_takes_back(bus_env: BusEnvironment, bus_name: str, 
     app(tmp_path, code)
     with start(bus_name, tmp_path) as launcher:
         before = {each["handler"]: each for each in listed(bus_name)}
-        app(tmp_path, TICK.format(milliseconds=20, version=2) + "@timer(9)\ndef new(n): pass\nraise SystemError")
+        app(
+            tmp_path,
+            TICK.format(milliseconds=20, version=2) + "@timer(9)\ndef new(n): pass\nraise SystemError",
+        )
         reload(bus_name, code=1)
         assert "SystemError" in launcher.stderr
         # And one whose processes cannot live, which are rolled back.
@@ -303,7 +312,10 @@ sys.stdin.read()
     environment = {**os.environ, "IPCMULES_BUS": bus_name}
     with Launcher("--bus", bus_name):
         process = subprocess.Popen(
-            [sys.executable, "-u", "-c", program], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-u", "-c", program],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert process.stdout
         assert process.stdin

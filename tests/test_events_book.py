@@ -43,7 +43,9 @@ def book() -> tuple[Book, Recorded]:
     return Book(lambda kind: source), source
 
 
-def event(name: str, seconds: float = 1, code: int = 1, runtime: bool = False, owner: ProcessId = ME) -> Event:
+def event(
+    name: str, seconds: float = 1, code: int = 1, runtime: bool = False, owner: ProcessId = ME
+) -> Event:
     return Event(name, specs.timer(seconds), 7, code, runtime, owner)
 
 
