@@ -10,7 +10,18 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks.measures import deep, direct, idle, importing, large, latency, shared, signals, wakeups
+from benchmarks.measures import (
+    deep,
+    direct,
+    idle,
+    importing,
+    large,
+    latency,
+    shared,
+    signals,
+    timers,
+    wakeups,
+)
 from benchmarks.rows import Bench, Row, skipped, table
 
 MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
@@ -26,6 +37,7 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "large": large.run,
     "raise": signals.run_raise,
     "behind": signals.run_behind,
+    "timers": timers.run,
     "idle": idle.run,
     "import": importing.run,
 }

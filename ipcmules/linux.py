@@ -1,4 +1,4 @@
-"""What Linux can do and Python's standard library does not offer: prctl(2), timerfd_create(2) (before 3.13).
+"""What Linux can do and Python's standard library does not offer: prctl(2), timerfd_create(2).
 
 Platform-specific, through ctypes. Knows nothing of the bus.
 """
@@ -48,24 +48,28 @@ class _Itimerspec(ctypes.Structure):
     )
 
 
-def wall_timer() -> int:
-    """A descriptor that becomes readable at a time of the wall clock (timerfd_create(2)). Raises OSError."""
-    descriptor: int = _libc.timerfd_create(time.CLOCK_REALTIME, os.O_NONBLOCK | os.O_CLOEXEC)
+def timer(clock: int) -> int:
+    """A descriptor that becomes readable at a moment of a clock (timerfd_create(2)). Raises OSError.
+
+    clock: time.CLOCK_MONOTONIC or time.CLOCK_REALTIME. More precise than what a selector waits, which is whole
+    milliseconds (epoll_wait(2)).
+    """
+    descriptor: int = _libc.timerfd_create(clock, os.O_NONBLOCK | os.O_CLOEXEC)
     if descriptor < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return descriptor
 
 
-def set_wall_timer(descriptor: int, moment: float) -> None:
-    """Have it readable at this moment (seconds since the epoch), or as soon as somebody sets the clock.
+def set_timer(descriptor: int, moment: int, sets: bool = False) -> None:
+    """Have it readable at this moment of its clock, in nanoseconds; 0: never.
 
-    Suspending the machine does not delay it. A moment of 0 disarms it. A read then raises OSError (ECANCELED)
-    where the clock was set.
+    sets: of the wall clock: have it readable as well as soon as somebody sets the clock. A read then raises
+    OSError (ECANCELED).
     """
-    seconds = int(moment)
-    wanted = _Itimerspec(0, 0, seconds, int((moment - seconds) * 1e9))
-    flags = _TFD_TIMER_ABSTIME | _TFD_TIMER_CANCEL_ON_SET
+    seconds, nanoseconds = divmod(moment, 1_000_000_000)
+    wanted = _Itimerspec(0, 0, seconds, nanoseconds)
+    flags = _TFD_TIMER_ABSTIME | (_TFD_TIMER_CANCEL_ON_SET if sets else 0)
     if _libc.timerfd_settime(descriptor, flags, ctypes.byref(wanted), None) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

@@ -26,7 +26,7 @@ def said(*words):
 
 
 def app(directory: Path, source: str, name: str = "app") -> Path:
-    """Write an app. A compiled module is taken by its source's time and size: two of one second look the same."""
+    """Write an app, and no compiled one beside it: that is taken by its source's size and time in seconds."""
     scripts.write(directory, f"{name}.py", HEAD + source)
     for each in directory.glob("__pycache__/*"):
         each.unlink()
@@ -72,6 +72,7 @@ def attached(bus: str, source: str, directory: Path, *arguments: str, **more: st
     done = subprocess.run(
         [sys.executable, "-c", source, *arguments],
         cwd=directory, env=environment, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) if done.stdout.strip() else None

@@ -44,7 +44,7 @@ class Crons:
         if event.schedule is None:
             event.schedule = spec.schedule()
         if self._descriptor < 0:
-            self._descriptor = linux.wall_timer()
+            self._descriptor = linux.timer(time.CLOCK_REALTIME)
             self._loop.watch(self._descriptor, self._look)
         self._running[event.digest] = event
         self._plan(event, time.time())
@@ -76,7 +76,7 @@ class Crons:
             self._due.put(event, following)
 
     def _set(self) -> None:
-        linux.set_wall_timer(self._descriptor, self._due.first() or 0.0)
+        linux.set_timer(self._descriptor, round((self._due.first() or 0.0) * 1e9), sets=True)
 
     def _look(self) -> None:
         try:

@@ -1,18 +1,20 @@
-"""Timers: ticks on the monotonic clock. One timer of the loop for all of them, set to the nearest tick.
+"""Timers: ticks on the monotonic clock. One descriptor (timerfd_create(2)) for all of them, set to the nearest.
 
 The arithmetic is events/ticks.py's. Knows the loop and what to call; not what a tick does.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
+from ipcmules import linux
 from ipcmules.events.specs import TimerSpec
 from ipcmules.events.ticks import Ticks
 from ipcmules.master.events.book import Event
 from ipcmules.master.events.due import Due
-from ipcmules.master.loop import Loop, Timer
+from ipcmules.master.loop import Loop
 
 #: add_rb_timer(n, 0, k) raises k times at once: so many before the loop sees to others again.
 _AT_ONCE = 1000
@@ -29,8 +31,8 @@ class Timers:
         self._due: Due[int] = Due()
         #: Ticks that are due and not raised yet, where there are many at once.
         self._owed: dict[str, int] = {}
-        self._timer: Timer | None = None
-        self._set_for = 0
+        self._descriptor = -1
+        self._set_for = 0  #: what the descriptor is set to, 0: nothing
 
     def start(self, event: Event) -> None:
         """As book.Source."""
@@ -56,20 +58,27 @@ class Timers:
     def close(self) -> None:
         """Nothing is due any more."""
         self._due = Due()
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._descriptor >= 0:
+            self._loop.forget(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _set(self) -> None:
-        first = self._due.first()
-        if first is None or (self._timer is not None and self._set_for == first):
+        first = self._due.first() or 0
+        if first == self._set_for:
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._descriptor < 0:
+            self._descriptor = linux.timer(time.CLOCK_MONOTONIC)
+            self._loop.watch(self._descriptor, self._look)
         self._set_for = first
-        self._timer = self._loop.later((first - time.monotonic_ns()) / 1e9, self._look)
+        linux.set_timer(self._descriptor, first)
 
     def _look(self) -> None:
-        self._timer = None
+        try:
+            os.read(self._descriptor, 8)
+        except BlockingIOError:
+            pass  # it was set anew while this was on its way here
+        self._set_for = 0
         now = time.monotonic_ns()
         for _time, event in self._due.pop(now):
             self._tick(event, now)
