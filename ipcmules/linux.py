@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import time
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -51,7 +50,7 @@ class _Itimerspec(ctypes.Structure):
 def timer(clock: int) -> int:
     """A descriptor that becomes readable at a moment of a clock (timerfd_create(2)). Raises OSError.
 
-    clock: time.CLOCK_MONOTONIC or time.CLOCK_REALTIME. More precise than what a selector waits, which is whole
+    clock: time.CLOCK_MONOTONIC or time.CLOCK_REALTIME. More precise than what a selector waits: that is whole
     milliseconds (epoll_wait(2)).
     """
     descriptor: int = _libc.timerfd_create(clock, os.O_NONBLOCK | os.O_CLOEXEC)

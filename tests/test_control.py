@@ -1,4 +1,4 @@
-"""The control socket: questions, answers, and clients that are malformed, half, slow, many, another user's."""
+"""The control socket: questions, answers, and clients that are malformed, half, slow, many or not ours."""
 
 from __future__ import annotations
 

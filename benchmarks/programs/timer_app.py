@@ -1,4 +1,4 @@
-"""An app with a timer of 10 ms whose handler writes down when it was called, or with 10,000 timers that wait."""
+"""An app with a timer of 10 ms whose handler notes when it was called, or with 10,000 timers that wait."""
 
 from __future__ import annotations
 

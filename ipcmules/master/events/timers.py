@@ -1,4 +1,4 @@
-"""Timers: ticks on the monotonic clock. One descriptor (timerfd_create(2)) for all of them, set to the nearest.
+"""Timers: ticks on the monotonic clock. One descriptor (timerfd_create(2)) for all, set to the nearest tick.
 
 The arithmetic is events/ticks.py's. Knows the loop and what to call; not what a tick does.
 """
