@@ -20,6 +20,7 @@ from ipcmules.master.attached import Attached
 from ipcmules.master.children import Child, Children, describe_status, exit_code
 from ipcmules.master.control import Control
 from ipcmules.master.daemons import Daemons
+from ipcmules.master.events.configured import Configured
 from ipcmules.master.events.service import Events
 from ipcmules.master.harakiri import Harakiri
 from ipcmules.master.loop import Loop, Timer
@@ -65,7 +66,9 @@ class Supervisor:
         #: Templates that are needed no more and have not ended yet, by pid.
         self._retired: dict[int, Template] = {}
         self._template_failures = 0
-        self._programs = Daemons(loop, self._config, self._command_ended, self._check_stop)
+        self._programs = Daemons(loop, self._config, self._command_ended, self._check_stop, self.events.fired)
+        self.events.also_listed.append(self._programs.crons.rows)
+        self._configured = Configured(self.events.book)
         self._ready = False
         self._word: Timer | None = None
         self._stop: Stop | None = None
@@ -136,6 +139,11 @@ class Supervisor:
         """A reload has brought another configuration."""
         self._touch.watch(self._config.touch_reload)
         self._programs.replace_daemons(self._config.daemons)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        self._programs.crons.replace(self._config)
+        self._configured.replace(self._config.signal_events)
 
     def template_loaded(self) -> None:
         """The template can fork."""
@@ -306,6 +314,7 @@ class Supervisor:
             self._word.cancel()
         self._objects.set_state(table.READY)
         self._touch.watch(self._config.touch_reload)
+        self._schedule()
         try:
             self._programs.start_command()
         except StartError as error:

@@ -31,9 +31,9 @@ class Events:
     def __init__(self, loop: Loop, objects: Objects, control: Control) -> None:
         self._objects = objects
         self._firing = Firing(objects)
-        fired = Fired(objects.where, objects.description.config.named)
+        self.fired = Fired(objects.where, objects.description.config.named)
         self._timers = Timers(loop, self._firing.fire, self._over)
-        self._crons = Crons(loop, self._firing.fire, fired)
+        self._crons = Crons(loop, self._firing.fire, self.fired)
         self._monitors = _Monitored(loop, self)
         self.book = Book(self._source)
         #: Called for more to list, as dicts with the keys of _describe(): what is no event of the book.
