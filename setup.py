@@ -26,6 +26,8 @@ setup(
         "click>=8.1,!=8.3.0,!=8.3.1",  # these two lose the flag value of an option with an optional value
         "rich>=13",
         "setproctitle>=1.3",
+        "inotify-simple>=2",
+        "cronsim>=2.7",  # 2.8 needs Python 3.11
         'tomli>=2; python_version<"3.11"',  # tomllib is in the standard library from 3.11
     ],
     extras_require={
@@ -36,6 +38,7 @@ setup(
             "hypothesis>=6.100",
             "psutil>=6",
             "gunicorn>=22",
+            "croniter>=6",
         ],
         "lint": ["ruff>=0.9", "mypy>=1.14", "import-linter>=2.1", "types-psutil", "types-gunicorn"],
         # The peers that benchmarks/ compares with. They are built from source: a C compiler is needed.

@@ -20,6 +20,7 @@ from benchmarks.measures import (
     records,
     shared,
     signals,
+    timers,
     wakeups,
 )
 from benchmarks.rows import Bench, Row, skipped, table
@@ -38,6 +39,7 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "records": records.run,
     "raise": signals.run_raise,
     "behind": signals.run_behind,
+    "timers": timers.run,
     "idle": idle.run,
     "import": importing.run,
 }

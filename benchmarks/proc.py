@@ -15,6 +15,12 @@ def voluntary_switches(pid: int) -> int:
     return total
 
 
+def processor_time(pid: int) -> float:
+    """Seconds that a process's first thread has run on a processor (/proc/PID/schedstat, in nanoseconds)."""
+    with open(f"/proc/{pid}/schedstat") as file:
+        return int(file.read().split()[0]) / 1e9
+
+
 def pss(pid: int) -> int:
     """Bytes of memory, shared pages divided by the number of their users."""
     with open(f"/proc/{pid}/smaps_rollup") as file:

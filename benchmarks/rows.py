@@ -91,7 +91,7 @@ def versus(
     return Row(measure, unit(ours), f"{peer} {unit(theirs)}", f"{value:.2f}", target, reached)
 
 
-def absolute(measure: str, ours: str, target: str, reached: bool) -> Row:
+def absolute(measure: str, ours: str, target: str, reached: bool | None) -> Row:
     """A row that is not a comparison."""
     return Row(measure, ours, "", "", target, reached)
 

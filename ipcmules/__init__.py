@@ -1,4 +1,4 @@
-"""Mules, farms, signals and locks for Python processes: uWSGI's, without uWSGI and without a broker.
+"""Mules, farms, signals, timers and locks for Python processes: uWSGI's, without uWSGI and without a broker.
 
     from ipcmules import mule_msg, signal      in any process on a bus
     ipcmules run --mule=worker.py -- COMMAND   the launcher
@@ -36,6 +36,8 @@ from ipcmules.errors import (
     BusRunning,
     BusStopped,
     ConfigError,
+    EventError,
+    EventTypeError,
     FormatError,
     IpcMulesError,
     LimitError,
@@ -49,6 +51,17 @@ from ipcmules.errors import (
     UnknownTarget,
 )
 from ipcmules.locking import Lock, is_locked, lock, unlock
+from ipcmules.scheduling import (
+    add_cron,
+    add_file_monitor,
+    add_ms_timer,
+    add_rb_timer,
+    add_timer,
+    list_events,
+    remove_cron,
+    remove_file_monitor,
+    remove_timer,
+)
 from ipcmules.version import __version__
 
 if TYPE_CHECKING:
@@ -60,6 +73,8 @@ __all__ = [
     "BusRunning",
     "BusStopped",
     "ConfigError",
+    "EventError",
+    "EventTypeError",
     "FormatError",
     "IpcMulesError",
     "LimitError",
@@ -73,6 +88,11 @@ __all__ = [
     "StartError",
     "UnknownTarget",
     "__version__",
+    "add_cron",
+    "add_file_monitor",
+    "add_ms_timer",
+    "add_rb_timer",
+    "add_timer",
     "attach",
     "farm_get_msg",
     "farm_msg",
@@ -80,12 +100,16 @@ __all__ = [
     "in_farm",
     "install_mule_msg_hook",
     "is_locked",
+    "list_events",
     "lock",
     "masterpid",
     "mule_get_msg",
     "mule_id",
     "mule_msg",
     "register_signal",
+    "remove_cron",
+    "remove_file_monitor",
+    "remove_timer",
     "set_user_harakiri",
     "settings",
     "signal",

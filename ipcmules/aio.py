@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from ipcmules import membership, presence
@@ -107,16 +107,24 @@ _tasks: set[asyncio.Future[Any]] = set()
 
 
 def _dispatch(shared: int, unregistered: str = "log") -> None:
-    result = dispatch.run_signal(shared, unregistered)
-    if asyncio.iscoroutine(result):
-        # The loop keeps only a weak reference to a task (asyncio.create_task's documentation).
-        task = asyncio.ensure_future(result)
-        _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
-        # --mule-harakiri holds from here to its end, whatever it awaits meanwhile.
-        if harakiri.handler_time:
-            guard = harakiri.arm(harakiri.handler_time)
-            task.add_done_callback(lambda _task: harakiri.disarm(guard))
+    dispatch.run_signal(shared, unregistered, _start)
+
+
+def _start(handler: Coroutine[Any, Any, Any], ended: Callable[[], None]) -> None:
+    # The loop keeps only a weak reference to a task (asyncio.create_task's documentation).
+    task = asyncio.ensure_future(handler)
+    _tasks.add(task)
+
+    # --mule-harakiri holds from here to its end, whatever it awaits meanwhile.
+    guard = harakiri.arm(harakiri.handler_time) if harakiri.handler_time else None
+
+    def done(task: asyncio.Future[Any]) -> None:
+        _tasks.discard(task)
+        if guard is not None:
+            harakiri.disarm(guard)
+        ended()
+
+    task.add_done_callback(done)
 
 
 async def _finish_handlers() -> None:

@@ -5,7 +5,7 @@ Knows api, membership and presence; adds no behaviour of its own.
 
 from __future__ import annotations
 
-from ipcmules import api, locking, membership, presence
+from ipcmules import api, locking, membership, presence, scheduling
 from ipcmules.membership import Membership
 from ipcmules.places import places
 
@@ -30,6 +30,15 @@ class Calls:
     signal_registered = staticmethod(api.signal_registered)
     signal_received = staticmethod(api.signal_received)
     signal_wait = staticmethod(api.signal_wait)
+    add_timer = staticmethod(scheduling.add_timer)
+    add_ms_timer = staticmethod(scheduling.add_ms_timer)
+    add_rb_timer = staticmethod(scheduling.add_rb_timer)
+    add_cron = staticmethod(scheduling.add_cron)
+    add_file_monitor = staticmethod(scheduling.add_file_monitor)
+    remove_timer = staticmethod(scheduling.remove_timer)
+    remove_cron = staticmethod(scheduling.remove_cron)
+    remove_file_monitor = staticmethod(scheduling.remove_file_monitor)
+    list_events = staticmethod(scheduling.list_events)
     lock = staticmethod(locking.lock)
     unlock = staticmethod(locking.unlock)
     is_locked = staticmethod(locking.is_locked)

@@ -71,6 +71,30 @@ def farm(text: str) -> Farm:
 
 
 @dataclass(frozen=True)
+class CronCommand:
+    """A command that the master runs at certain times; events/texts.py reads it from an option.
+
+    when is a cron expression. harakiri: seconds it may take, 0 for ever, None as cron_harakiri says.
+    """
+
+    when: str
+    command: str
+    unique: bool = False  #: not while the former is running
+    harakiri: float | None = None
+
+
+@dataclass(frozen=True)
+class SignalEvent:
+    """A timer or monitor of an option: kind is 'timer', 'rbtimer', 'touch' or 'file'."""
+
+    kind: str
+    signal: int
+    seconds: float = 0.0
+    iterations: int = 0  #: of an rbtimer, 0 for ever
+    path: str = ""
+
+
+@dataclass(frozen=True)
 class BusConfig:
     """A bus, described and checked. Every field has the command line's meaning (docs/reference.md)."""
 
@@ -94,6 +118,11 @@ class BusConfig:
     paths: tuple[str, ...] = ()  #: more of sys.path, in front
     command: tuple[str, ...] = ()  #: -- COMMAND
     daemons: tuple[str, ...] = ()  #: --attach-daemon, as they are written: master/daemons.py splits them
+    crons: tuple[CronCommand, ...] = ()  #: --cron, --cron2, --unique-cron
+    cron_harakiri: float = 0.0  #: seconds such a command may take; 0 for ever
+    signal_events: tuple[
+        SignalEvent, ...
+    ] = ()  #: --signal-timer, --signal-rbtimer, --touch-signal, --fs-signal
     on_mule_death: str = "dead-letter"  #: what becomes of a message in the hands of a mule that died
     max_requeues: int = 3  #: with on_mule_death 'requeue': deaths after which it is a dead letter
     on_hook_error: str = "log"  #: what becomes of a message whose hook raised
@@ -125,7 +154,7 @@ class BusConfig:
             raise ConfigError(f"queue_share={self.queue_share!r}: give a share above 0, up to 1")
         if not self.mercy >= 0:
             raise ConfigError(f"mercy={self.mercy!r}: give seconds, 0 or more")
-        for time in (self.harakiri, self.handler_harakiri):
+        for time in (self.harakiri, self.handler_harakiri, self.cron_harakiri):
             if not 0 <= time <= 1e9:
                 raise ConfigError(f"harakiri={time!r}: give seconds, 0 (for ever) or more")
         if type(self.max_messages) is not int or not 0 <= self.max_messages < 2**63:
@@ -158,6 +187,8 @@ class BusConfig:
         values = dict(data)
         values["mules"] = tuple(Program(**each) for each in data["mules"])
         values["farms"] = tuple(Farm(each["name"], tuple(each["mules"])) for each in data["farms"])
+        values["crons"] = tuple(CronCommand(**each) for each in data["crons"])
+        values["signal_events"] = tuple(SignalEvent(**each) for each in data["signal_events"])
         values["settings"] = tuple((key, value) for key, value in data["settings"])
         for name in ("imports", "pyargv", "paths", "command", "daemons", "owner", "touch_reload"):
             values[name] = tuple(data.get(name, getattr(cls, name)))

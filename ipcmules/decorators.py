@@ -17,7 +17,27 @@ from ipcmules.errors import MessageTypeError, SignalError, UnknownTarget
 from ipcmules.mule import harakiri as deadlines
 from ipcmules.mule import hooks
 from ipcmules.places import check_name
+from ipcmules.recurring import cron, filemon, mstimer, rbtimer, timer
 from ipcmules.signals.identity import Identities, name_of
+
+__all__ = [
+    "cron",
+    "farm",
+    "filemon",
+    "harakiri",
+    "lock",
+    "mstimer",
+    "mule",
+    "mulefunc",
+    "muleloop",
+    "mulemsg",
+    "postfork",
+    "rbtimer",
+    "signal",
+    "signal_number",
+    "thread",
+    "timer",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")

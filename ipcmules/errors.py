@@ -68,3 +68,11 @@ class LockError(IpcMulesError, ValueError):
 
 class MessageTypeError(IpcMulesError, TypeError):
     """A message that is neither bytes-like nor str."""
+
+
+class EventError(IpcMulesError, ValueError):
+    """A timer, cron, file monitor or time zone that cannot be."""
+
+
+class EventTypeError(IpcMulesError, TypeError):
+    """An argument of a timer, cron or file monitor that has the wrong type."""

@@ -1,4 +1,4 @@
-"""What Linux can do with processes and Python's standard library does not offer: prctl(2).
+"""What Linux can do and Python's standard library does not offer: prctl(2), timerfd_create(2).
 
 Platform-specific, through ctypes. Knows nothing of the bus.
 """
@@ -10,6 +10,8 @@ import os
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+
+_TFD_TIMER_ABSTIME, _TFD_TIMER_CANCEL_ON_SET = 1, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,3 +34,41 @@ def die_with_parent(signum: int) -> None:
     compare os.getppid() afterwards.
     """
     _prctl(_PR_SET_PDEATHSIG, signum)
+
+
+class _Itimerspec(ctypes.Structure):
+    """struct itimerspec: interval and value, each seconds and nanoseconds."""
+
+    _fields_ = (
+        ("interval", ctypes.c_long),
+        ("interval_nanoseconds", ctypes.c_long),
+        ("seconds", ctypes.c_long),
+        ("nanoseconds", ctypes.c_long),
+    )
+
+
+def timer(clock: int) -> int:
+    """A descriptor that becomes readable at a moment of a clock (timerfd_create(2)). Raises OSError.
+
+    clock: time.CLOCK_MONOTONIC or time.CLOCK_REALTIME. More precise than what a selector waits: that is whole
+    milliseconds (epoll_wait(2)).
+    """
+    descriptor: int = _libc.timerfd_create(clock, os.O_NONBLOCK | os.O_CLOEXEC)
+    if descriptor < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return descriptor
+
+
+def set_timer(descriptor: int, moment: int, sets: bool = False) -> None:
+    """Have it readable at this moment of its clock, in nanoseconds; 0: never.
+
+    sets: of the wall clock: have it readable as well as soon as somebody sets the clock. A read then raises
+    OSError (ECANCELED).
+    """
+    seconds, nanoseconds = divmod(moment, 1_000_000_000)
+    wanted = _Itimerspec(0, 0, seconds, nanoseconds)
+    flags = _TFD_TIMER_ABSTIME | (_TFD_TIMER_CANCEL_ON_SET if sets else 0)
+    if _libc.timerfd_settime(descriptor, flags, ctypes.byref(wanted), None) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

@@ -20,14 +20,14 @@ import posix_ipc
 from ipcmules.atomics import COUNTER_SIZE
 from ipcmules.errors import AccessError, LimitError
 
-MAGIC = 0x32304C55_4D435049  # "IPCMUL02" as a little-endian number
+MAGIC = 0x33304C55_4D435049  # "IPCMUL03" as a little-endian number
 SIGNALS = 256
 #: Numbers that attached and started workers can have, from 1.
 WORKER_SLOTS = 256
 
 PAGE = 4096
 RECORD = 256
-ENTRY = 192
+ENTRY = 256
 ENDPOINT = SIGNALS * COUNTER_SIZE
 
 # Header cells (index of 8-byte cells from the start of the segment).
@@ -64,6 +64,8 @@ R_DEATH, R_DIED = 15, 16  # written by the master: how its predecessor ended (de
 R_CHANGED = 17  # time.monotonic_ns() at which R_STATE changed last
 R_DOING = 18  # what the app is doing in it: DOES_* below, shifted by 8, and a signal's number
 
+R_HANDS = 28  # and the 3 after it: a bit a signal (shared number) that it takes, or whose handler runs
+
 # Process states, in R_STATE.
 ABSENT, LOADING, ENTERED, WAITING, BUSY, ENDING = range(6)
 STATE_NAMES = ("absent", "loading", "running", "waiting", "busy", "ending")
@@ -80,6 +82,11 @@ READS_OWN, READS_SHARED = 1, 2
 # Cells of a signal entry; then 64 bytes of target and 64 of the handler's name, NUL-padded.
 E_STAMP, E_IDENTITY, E_IDENTITY2, E_OWNER_PID, E_OWNER_START, E_GENERATION, E_RAISED, E_FLAGS = range(8)
 E_TARGET, E_HANDLER = 64, 128
+#: Bytes of an entry that say what is registered. What follows is written by whoever runs the handler: a
+#: counter of runs (E_RUNS, ipcmules.atomics), then cells.
+REGISTRATION = 192
+E_RUNS = 192
+E_DURATION, E_BEGAN, E_EXCEPTIONS = 28, 29, 30  # of the last run, ns; time.time_ns(); how many (approximate)
 # Values of an endpoint's overflow cell other than 0 (ipcmules/signals/taker.py).
 MARKED, NUDGED = 1, 2
 #: In E_FLAGS: registered outside loading the app, by the process in the owner cells.
@@ -197,6 +204,10 @@ class Table:
         """Write a signal entry's target or handler name, cut to 63 bytes."""
         start = self.layout.entries + signum * ENTRY + where
         self.memory[start : start + 64] = value.encode()[:63].ljust(64, b"\0")
+
+    def runs(self, signum: int) -> int:
+        """Address of a signal's counter of runs, for ipcmules.atomics."""
+        return self.base + self.layout.entries + signum * ENTRY + E_RUNS
 
     def overflow_cell(self, endpoint: int) -> int:
         """Index of an endpoint's overflow cell."""

@@ -13,7 +13,7 @@ from ipcmules.errors import LimitError, UnknownTarget
 from ipcmules.membership import Membership
 from ipcmules.notify import tell_master
 from ipcmules.processes import ProcessId
-from ipcmules.signals import fifos, taker
+from ipcmules.signals import fifos, hands, taker
 from ipcmules.signals.guard import registry_lock
 
 
@@ -61,6 +61,7 @@ def _write(member: Membership, number: int) -> None:
     cells, record = shared.cells, shared.worker(number)
     cells[record + table.R_SIGNALS] = cells[record + table.R_EXCEPTIONS] = 0
     cells[record + table.R_DEADLINE] = cells[record + table.R_DOING] = 0
+    hands.open_record(cells, record)
     cells[record + table.R_SINCE] = time.time_ns()
     cells[record + table.R_CHANGED] = time.monotonic_ns()
     cells[record + table.R_LAUNCHED] = int(member.role == "worker")
@@ -74,5 +75,6 @@ def release(member: Membership) -> None:
     """Give this process's worker number back, if it has one."""
     number, member.worker = member.worker, 0
     if number:
+        hands.close_record()
         with registry_lock(member.where):
             table.vacate_worker(member.table, number)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -32,7 +33,9 @@ class IpcmulesBus:
 
     label = "ipcmules"
 
-    def __init__(self, agents: int, *options: str, timeout: float = 60) -> None:
+    def __init__(
+        self, agents: int, *options: str, timeout: float = 60, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.work = Workspace("ipcmules")
         self.agents = {number: self.work.agent(f"mule{number}") for number in range(1, agents + 1)}
         self.name = f"bench{os.getpid()}"
@@ -41,6 +44,7 @@ class IpcmulesBus:
         self.environment = {
             "IPCMULES_RUNTIME_DIR": os.path.join(self.work.directory, "run"),
             "IPCMULES_STATE_DIR": os.path.join(self.work.directory, "state"),
+            **(variables or {}),
         }
         self._master: subprocess.Popen[bytes] | None = None
         #: Seconds from the command to the line that says that the bus is ready.

@@ -40,6 +40,12 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
         handler_harakiri=given.get("handler_harakiri", BusConfig.handler_harakiri),
         max_messages=given.get("max_messages", BusConfig.max_messages),
         touch_reload=tuple(os.path.join(directory, each) for each in given.get("touch_reload", ())),
+        crons=given.get("crons", ()),
+        cron_harakiri=given.get("cron_harakiri", BusConfig.cron_harakiri),
+        signal_events=tuple(
+            replace(each, path=os.path.join(directory, each.path)) if each.path else each
+            for each in given.get("signal_events", ())
+        ),
         queue_share=given.get("queue_share", BusConfig.queue_share),
         directory=directory,
         paths=tuple(os.path.join(directory, each) for each in given.get("paths", ())),

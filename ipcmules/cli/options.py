@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ipcmules.config import ON_HOOK_ERROR, ON_MULE_DEATH, Program, farm, program
 from ipcmules.errors import ConfigError
+from ipcmules.events import texts
 from ipcmules.log import FORMATS
 from ipcmules.master.commandline import split
 from ipcmules.places import check_name
@@ -161,6 +162,10 @@ def _application_file(text: str) -> tuple[str, ...]:
     return (name if "/" in name else f"./{name}",)
 
 
+def _signal_file(kind: str) -> Option:
+    return Option("signal_events", "text", lambda text: (texts.signal_file(text, kind),), repeatable=True)
+
+
 _processes = Option("processes", "number", number)
 _import = Option("imports", "text", _each(_nonblank("module or file")), repeatable=True)
 _shared_import = Option("shared_imports", "text", _each(_nonblank("module or file")), repeatable=True)
@@ -169,6 +174,10 @@ _file = Option("applications", "text", _application_file, repeatable=True)
 _path = Option("paths", "text", _each(_nonblank("directory")), repeatable=True)
 _touch = Option("touch_reload", "text", _each(_nonblank("file")), repeatable=True)
 _lazy = Option("lazy_apps", "flag", flag)
+_timer = Option("signal_events", "text", lambda text: (texts.signal_timer(text),), repeatable=True)
+_rb_timer = Option(
+    "signal_events", "text", lambda text: (texts.signal_timer(text, "rbtimer"),), repeatable=True
+)
 
 #: By name: the same on the command line (those that `run` declares), in ini sections and in TOML.
 OPTIONS: dict[str, Option] = {
@@ -202,6 +211,16 @@ OPTIONS: dict[str, Option] = {
     "uwsgi mule-harakiri": Option("handler_harakiri", "seconds", _harakiri),
     "mule-max-msgs": Option("max_messages", "number", _count),
     "touch-mules-reload": _touch,
+    "cron": Option("crons", "text", lambda text: (texts.cron(text),), repeatable=True),
+    "cron2": Option("crons", "text", lambda text: (texts.cron2(text),), repeatable=True),
+    "unique-cron": Option("crons", "text", lambda text: (texts.cron(text, unique=True),), repeatable=True),
+    "cron-harakiri": Option("cron_harakiri", "seconds", _harakiri),
+    "signal-timer": _timer,
+    "timer": _timer,
+    "signal-rbtimer": _rb_timer,
+    "rbtimer": _rb_timer,
+    "touch-signal": _signal_file("touch"),
+    "fs-signal": _signal_file("file"),
     "attach-daemon": Option("daemons", "text", _daemon, repeatable=True),
     "chdir": Option("chdir", "text", _nonblank("directory")),
     "pythonpath": _path,

@@ -116,6 +116,38 @@ def _option(*names: str, metavar: str, help: str, many: bool = False) -> Callabl
     many=True,
     help="Run COMMAND beside the mules, and again whenever it ends.",
 )
+@_option(
+    "--cron",
+    metavar="'MIN HOUR DAY MONTH WDAY COMMAND'",
+    many=True,
+    help="Run COMMAND at these times: numbers (-1 any, -5 every fifth) or a crontab expression.",
+)
+@_option("--cron2", metavar="'[KEY=VALUE,...] COMMAND'", many=True, help="The same in uWSGI's other form.")
+@_option(
+    "--unique-cron",
+    metavar="'MIN ... COMMAND'",
+    many=True,
+    help="As --cron, not while the former is running.",
+)
+@_option("--cron-harakiri", metavar="SECONDS", help="Kill a --cron command that takes longer.")
+@_option(
+    "--signal-timer",
+    "--timer",
+    "signal_timer",
+    metavar="'N SECONDS'",
+    many=True,
+    help="Raise signal N so often.",
+)
+@_option(
+    "--signal-rbtimer",
+    "--rbtimer",
+    "signal_rbtimer",
+    metavar="'N SECONDS [TIMES]'",
+    many=True,
+    help="Raise signal N so often, and so many times.",
+)
+@_option("--touch-signal", metavar="'FILE N'", many=True, help="Raise signal N when FILE is touched.")
+@_option("--fs-signal", metavar="'PATH N'", many=True, help="Raise signal N when PATH changes in any way.")
 @_option("--chdir", metavar="DIR", help="Change directory first; other paths are relative to it.")
 @_option("--pythonpath", metavar="DIR", many=True, help="Add a directory to sys.path.")
 @_option("--queue-share", metavar="SHARE", help="Share of RLIMIT_MSGQUEUE for this bus [default: 0.5].")

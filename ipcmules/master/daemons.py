@@ -21,6 +21,8 @@ from ipcmules.errors import StartError
 from ipcmules.master import guard
 from ipcmules.master.children import Child, describe_status
 from ipcmules.master.commandline import split
+from ipcmules.master.events.commands import Commands
+from ipcmules.master.events.fired import Fired
 from ipcmules.master.guard import Guard
 from ipcmules.master.loop import Loop
 from ipcmules.master.spawn import spawn
@@ -64,8 +66,12 @@ class Daemons:
         config: BusConfig,
         command_ended: Callable[[int], None],
         changed: Callable[[], None],
+        fired: Fired,
     ) -> None:
-        """command_ended(wait status) is called once; changed() when a group is empty at last."""
+        """command_ended(wait status) is called once; changed() when a group is empty at last.
+
+        fired: what crons have fired last.
+        """
         self._loop = loop
         self._changed = changed
         self._directory = config.directory
@@ -76,6 +82,7 @@ class Daemons:
         #: Those that a reload has taken out of the configuration, until they have ended.
         self._retired: list[Program] = []
         self._guard = Guard(f"ipcmules: {config.name} guard", config.mercy)
+        self.crons = Commands(loop, self._guard, fired, changed)
         self._stopping = False
         self._looking = False
 
@@ -144,7 +151,7 @@ class Daemons:
                 self._ended(program, status)
                 return True
         self._look()  # perhaps an orphan of one of them
-        return False
+        return self.crons.ended(pid, status)
 
     def _ended(self, program: Program, status: int) -> None:
         pid, program.pid = program.pid, 0
@@ -211,8 +218,8 @@ class Daemons:
         return self._command.running
 
     def running(self) -> bool:
-        """True while any of them does."""
-        return any(each.running for each in self._all())
+        """True while any of them does, or a cron's command."""
+        return self.crons.running() or any(each.running for each in self._all())
 
     def _all(self) -> list[Program]:
         return [self._command, *self._daemons, *self._retired]

@@ -176,11 +176,11 @@ def _take(address: int) -> int:
 
 
 def _entry(shared: Table, number: int) -> bytes:
-    """A signal's entry, empty if nobody registered it."""
+    """What a signal's entry says of its registration, empty if nobody registered it."""
     if not shared.cells[shared.entry(number) + table.E_STAMP]:
         return b""
     start = shared.layout.entries + number * table.ENTRY
-    return shared.memory[start : start + table.ENTRY]
+    return shared.memory[start : start + table.REGISTRATION]
 
 
 def _apps(shared: Table) -> set[int]:
@@ -199,9 +199,9 @@ def _apps(shared: Table) -> set[int]:
 def _restore(shared: Table, number: int, entry: bytes) -> None:
     cells, first = shared.cells, shared.entry(number)
     start = shared.layout.entries + number * table.ENTRY
-    if len(entry) != table.ENTRY or cells[first + table.E_STAMP]:
+    if len(entry) != table.REGISTRATION or cells[first + table.E_STAMP]:
         return
-    shared.memory[start : start + table.ENTRY] = entry
+    shared.memory[start : start + table.REGISTRATION] = entry
     cells[first + table.E_GENERATION] = 0
     cells[first + table.E_OWNER_PID] = cells[first + table.E_OWNER_START] = 0
     cells[first + table.E_FLAGS] |= table.CARRIED

@@ -18,6 +18,7 @@ from ipcmules.config import BusConfig
 from ipcmules.errors import SignalError
 from ipcmules.master import stacks
 from ipcmules.master.children import Child, Children, describe_status
+from ipcmules.master.events.service import Events
 from ipcmules.master.loop import Loop, Timer
 from ipcmules.master.objects import Objects
 from ipcmules.master.roll import PATIENCE, Roll
@@ -35,6 +36,10 @@ Reread = Callable[[], BusConfig]
 
 class Host(Protocol):
     """What a reload needs of the supervisor: it owns the templates, and forks."""
+
+    @property
+    def events(self) -> Events:
+        """The timers, crons and monitors."""
 
     def adopt(self, template: Template) -> Template | None:
         """Fork from this template from now on. Returns the one before."""
@@ -171,6 +176,7 @@ class Reload:
         if problem:
             self._fail(problem)
             return
+        self._host.events.book.begin_trial(self._code)
         self._loading = Template(self._loop, self, self._code, trial=True)
         self._patience = self._loop.later(self._time(), self._takes_too_long)
 
@@ -310,6 +316,7 @@ class Reload:
         if self._old is not None:
             self._host.retire(self._old)
             self._old = None
+        self._host.events.drop_outdated(self._code)
         self._with_registry(self._drop_outdated)
         seconds = time.monotonic() - self._began
         log.event("info", f"reloaded: {len(list(self._children))} processes replaced in {seconds:.2f} s")
@@ -328,6 +335,7 @@ class Reload:
         os.environ.update(self._environment)
         self._describe(self._before)
         self._host.reconfigured()
+        self._host.events.book.take_back()
         self._with_registry(self._take_back)
         if self._new is None:
             self._done(text)
@@ -345,6 +353,7 @@ class Reload:
 
         def ended(_text: str) -> None:
             self._roll = None
+            self._host.events.book.take_back()
             self._with_registry(self._take_back)
             self._done(text)
 

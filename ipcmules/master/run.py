@@ -25,8 +25,9 @@ from ipcmules.master.supervisor import Report, Supervisor
 from ipcmules.messages import queues
 from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, Places, places
 
-#: Descriptors the master needs beside those of mules and farms: its loop, sockets, attached workers.
-_DESCRIPTORS = 64
+#: Descriptors the master needs beside those of mules and farms: its loop, sockets (those of the control
+#: socket too), attached workers.
+_DESCRIPTORS = 192
 
 
 def run(
@@ -68,8 +69,11 @@ def run(
 
 
 def _allow_descriptors(config: BusConfig) -> None:
-    """The master holds a FIFO a mule and farm open: raise its soft limit of open files, or LimitError."""
-    need = len(config.mules) + len(config.farms) + _DESCRIPTORS
+    """The master holds a FIFO a mule and farm open, for itself and for raising what is due.
+
+    Raises its soft limit of open files for that, or LimitError.
+    """
+    need = 2 * (len(config.mules) + len(config.farms)) + _DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and need > soft:
         if hard != resource.RLIM_INFINITY and need > hard:

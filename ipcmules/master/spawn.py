@@ -24,19 +24,21 @@ def spawn(
     *,
     group: bool = False,
     silent: bool = False,
+    output: int | None = None,
 ) -> int:
     """Start a program and return its pid.
 
     arguments: argv; the program is looked up in PATH as execvp does. directory: its current directory.
     keep: a descriptor that it inherits under the same number. group: it leads a process group of its own.
-    silent: its stdin is /dev/null. It gets SIGTERM when the master dies.
+    silent: its stdin is /dev/null. output: a descriptor that becomes its stdout and stderr.
+    It gets SIGTERM when the master dies.
     Raises OSError as chdir or exec do.
     """
     reader, writer = os.pipe()
     master = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(arguments, directory, keep, writer, master, group, silent)
+        _become(arguments, directory, keep, writer, master, group, silent, output)
     os.close(writer)
     try:
         problem = os.read(reader, 64)
@@ -57,6 +59,7 @@ def _become(
     master: int,
     group: bool,
     silent: bool,
+    output: int | None,
 ) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
@@ -69,6 +72,9 @@ def _become(
             os.setpgid(0, 0)
         if silent:
             os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
+        if output is not None:
+            os.dup2(output, 1)
+            os.dup2(output, 2)
         linux.die_with_parent(signal.SIGTERM)
         if os.getppid() != master:
             os._exit(127)

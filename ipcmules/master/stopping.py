@@ -1,8 +1,8 @@
 """The end of a bus's processes: first those that give work, then the mules, then whoever did not go.
 
-The command and the workers get SIGTERM first (the command SIGINT, where that stopped the bus); when they
-are gone, or half of the mercy is over, the mules get it and drain their queues; when the mercy is over
-everybody gets SIGKILL. The daemons come last: the mules may need them to the end.
+The command, the workers and the commands of crons get SIGTERM first (the command SIGINT, where that stopped
+the bus); when they are gone, or half of the mercy is over, the mules get it and drain their queues; when the
+mercy is over everybody gets SIGKILL. The daemons come last: the mules may need them to the end.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Stop:
     def begin(self, signum: int) -> None:
         """Send the first signals (signum to the command) and set the deadlines."""
         self._programs.stop_command(signum)
+        self._programs.crons.stop()
         for child in self._children.running("worker"):
             _send(child.pid, signal.SIGTERM)
         self._loop.later(self._mercy / 2, self._half_is_over)
@@ -51,7 +52,8 @@ class Stop:
 
     def check(self) -> None:
         """Somebody has ended: go on if nobody is left that gives work."""
-        if self._programs.command_runs() or self._children.running("worker"):
+        programs = self._programs.command_runs() or self._programs.crons.running()
+        if programs or self._children.running("worker"):
             return
         self._tell_mules()
         if not self._children.running():
@@ -72,6 +74,7 @@ class Stop:
     def _kill_others(self) -> None:
         self._killing = True
         self._programs.kill_command()
+        self._programs.crons.kill()
         for pid in [self._template(), *(child.pid for child in self._children.running())]:
             _send(pid, signal.SIGKILL)
 
@@ -97,6 +100,8 @@ class Stop:
         left = [str(child) for child in self._children.running()]
         if self._programs.command_runs():
             left.append("the command")
+        if self._programs.crons.running():
+            left.append("commands of crons")
         if left and self._mercy:
             log.event("warning", f"killed after {self._mercy:g} s of mercy: {', '.join(left)}")
         if self._mercy:

@@ -18,7 +18,10 @@ from ipcmules.errors import StartError
 from ipcmules.master import after_death, deaths, pending, readiness
 from ipcmules.master.attached import Attached
 from ipcmules.master.children import Child, Children, describe_status, exit_code
+from ipcmules.master.control import Control
 from ipcmules.master.daemons import Daemons
+from ipcmules.master.events.configured import Configured
+from ipcmules.master.events.service import Events
 from ipcmules.master.harakiri import Harakiri
 from ipcmules.master.loop import Loop, Timer
 from ipcmules.master.objects import Objects
@@ -52,6 +55,8 @@ class Supervisor:
         self._children = Children(self._config)
         self._attached = Attached(loop, objects)
         self._harakiri = Harakiri(loop, objects, self._children)
+        self._control = Control(loop, objects.where.runtime)
+        self.events = Events(loop, objects, self._control)
         self._reloads = Reloads(loop, objects, self._children, self, reread)
         self._touch = Touch(loop, lambda path: self.reload(f"{path} was touched"))
         self._wanted: list[Child] = []
@@ -61,7 +66,9 @@ class Supervisor:
         #: Templates that are needed no more and have not ended yet, by pid.
         self._retired: dict[int, Template] = {}
         self._template_failures = 0
-        self._programs = Daemons(loop, self._config, self._command_ended, self._check_stop)
+        self._programs = Daemons(loop, self._config, self._command_ended, self._check_stop, self.events.fired)
+        self.events.also_listed.append(self._programs.crons.rows)
+        self._configured = Configured(self.events.book)
         self._ready = False
         self._word: Timer | None = None
         self._stop: Stop | None = None
@@ -83,6 +90,7 @@ class Supervisor:
             self._loop.run_once()
         self._programs.close()
         self._attached.close()
+        self._control.close()
         if self._failure is not None:
             raise self._failure
         return self._code
@@ -138,6 +146,11 @@ class Supervisor:
         """A reload has brought another configuration, or taken it back."""
         self._touch.watch(self._config.touch_reload)
         self._programs.replace_daemons(self._config.daemons)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        self._programs.crons.replace(self._config)
+        self._configured.replace(self._config.signal_events)
 
     def template_loaded(self) -> None:
         """The template can fork."""
@@ -309,6 +322,7 @@ class Supervisor:
         self._objects.set_state(table.READY)
         pending.release(self._objects.where, self._objects.description, self._objects.table)
         self._touch.watch(self._config.touch_reload)
+        self._schedule()
         try:
             self._programs.start_command()
         except StartError as error:
@@ -365,6 +379,7 @@ class Supervisor:
     def _begin_stop(self, mercy: float, signum: int = signal.SIGTERM) -> None:
         if self._stop is None:
             self._objects.set_state(table.STOPPING)
+            self.events.close()
             self._reloads.close()
             if self._template is not None:
                 self._template.finish()

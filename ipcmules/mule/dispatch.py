@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import Any
 
-from ipcmules import log, membership, table
+from ipcmules import atomics, log, membership, table
 from ipcmules.membership import Membership
 from ipcmules.mule import harakiri
+from ipcmules.signals import hands
+
+#: Takes a coroutine that is to be run, and what to call when it has ended.
+Task = Callable[[Coroutine[Any, Any, Any], Callable[[], None]], None]
 
 _BODY, _SIGNAL, _MESSAGE = (each << 8 for each in (table.DOES_BODY, table.DOES_SIGNAL, table.DOES_MESSAGE))
 
@@ -24,11 +29,13 @@ _unhandled: set[int] = set()
 _counting = threading.Lock()
 
 
-def run_signal(shared: int, unregistered: str = "log") -> Any:
-    """Run this process's handler of a signal, given by its shared number. Returns what the handler returns.
+def run_signal(shared: int, unregistered: str = "log", task: Task | None = None) -> None:
+    """Run this process's handler of a signal, given by its shared number.
 
     The handler is called with the number the signal has in this process. unregistered says what to do
-    where this process has no handler: 'log' it once a number, or 'ignore' it.
+    where this process has no handler: 'log' it once a number, or 'ignore' it. task: given the coroutine where
+    the handler is a coroutine function, and what to call when it is done; without it such a coroutine is
+    nobody's.
     """
     registry = membership.registry
     number = registry.local(shared)
@@ -38,15 +45,48 @@ def run_signal(shared: int, unregistered: str = "log") -> Any:
         _count(member, table.R_SIGNALS)
     handler = registry.handler(shared)
     if handler is None:
+        hands.release(shared)
         if unregistered == "log" and shared not in _unhandled:
             _unhandled.add(shared)
             log.event("warning", f"signal {number} has no handler in this process: dropped (said once)")
-        return None
-    return run(handler, f"the handler of signal {number}", number)
+        return
+    ended = _begin(member.table if member is not None else None, shared)
+    try:
+        result, raised = _call(handler, f"the handler of signal {number}", number)
+    except BaseException:  # it ends the process
+        ended(False)
+        raise
+    if task is not None and isinstance(result, CoroutineType):
+        task(result, lambda: ended(False))
+    else:
+        ended(raised)
+
+
+def _begin(shared_table: table.Table | None, shared: int) -> Callable[[bool], None]:
+    """Count in the signal's entry that a run begins. Returns what to call at its end: with "it raised"."""
+    if shared_table is None:
+        return lambda raised: hands.release(shared)
+    cells, entry = shared_table.cells, shared_table.entry(shared)
+    atomics.increment(shared_table.runs(shared))
+    began = time.monotonic_ns()
+    cells[entry + table.E_BEGAN] = time.time_ns()
+
+    def ended(raised: bool) -> None:
+        cells[entry + table.E_DURATION] = time.monotonic_ns() - began
+        if raised:
+            cells[entry + table.E_EXCEPTIONS] += 1
+        hands.release(shared)
+
+    return ended
 
 
 def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
     """Call a function of the app and return its result; log and count what it raises, with its traceback."""
+    return _call(function, what, *arguments)[0]
+
+
+def _call(function: Callable[..., Any], what: str, *arguments: Any) -> tuple[Any, bool]:
+    """As run(); returns also whether it raised something."""
     # With a number it is called for a signal, with bytes for a message.
     kind, allowed = _BODY, 0.0
     if arguments:
@@ -66,7 +106,7 @@ def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
                 f"{what}, {_name(function)}, is a coroutine function, and nobody awaits it here: it did not "
                 "run; make it a plain function, or receive in an event loop with ipcmules.aio",
             )
-        return result
+        return result, False
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException:
@@ -74,7 +114,7 @@ def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
         member = membership.peek()
         if member is not None:
             _count(member, table.R_EXCEPTIONS)
-        return None
+        return None, True
     finally:
         if guard is not None:
             harakiri.disarm(guard)

@@ -10,6 +10,7 @@ import time
 from ipcmules import processes, table
 from ipcmules.membership import Membership
 from ipcmules.notify import tell_master
+from ipcmules.signals import hands
 
 
 class Record:
@@ -27,6 +28,7 @@ class Record:
         cells[first + table.R_ENTERED] = 0
         cells[first + table.R_DEADLINE] = 0
         cells[first + table.R_DOING] = 0
+        hands.open_record(cells, first)
         cells[first + table.R_CHANGED] = time.monotonic_ns()
         cells[first + table.R_LAUNCHED] = 1
         cells[first + table.R_STATE] = table.LOADING

@@ -24,6 +24,7 @@ from ipcmules.table import (
     E_TARGET,
     ENTRY,
     H_STAMP,
+    REGISTRATION,
     RUNTIME_ENTRY,
     SIGNALS,
     Table,
@@ -72,8 +73,10 @@ def take_back(table: Table, before: bytes, code: int) -> None:
         if cells[entry + E_GENERATION] != code or not cells[entry + E_STAMP]:
             continue
         old = memoryview(before[number * ENTRY : (number + 1) * ENTRY]).cast("Q")
+        same = old[E_IDENTITY] == cells[entry + E_IDENTITY] and old[E_IDENTITY2] == cells[entry + E_IDENTITY2]
         cells[entry + E_STAMP] = 0
-        for cell in range(1, ENTRY // 8):
+        # What was counted meanwhile stays counted.
+        for cell in range(1, (REGISTRATION if same and old[E_STAMP] else ENTRY) // 8):
             cells[entry + cell] = old[cell]
         if old[E_STAMP]:
             _stamp(table, entry)
@@ -171,6 +174,8 @@ def _write(table: Table, number: int, identity: Identity, code: int) -> None:
     cells[entry + E_GENERATION] = code
     cells[entry + E_RAISED] = 0
     cells[entry + E_FLAGS] = RUNTIME_ENTRY if identity.runtime else 0
+    for cell in range(REGISTRATION // 8, ENTRY // 8):
+        cells[entry + cell] = 0
     _own(table, number)
     table.set_text(number, E_TARGET, identity.target)
     table.set_text(number, E_HANDLER, _cut(identity.name))

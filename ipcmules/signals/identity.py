@@ -24,8 +24,6 @@ from ipcmules.places import PACKAGE
 #: Directory of this package: frames in it are never the app's.
 _OURS = PACKAGE + os.sep
 
-_Triple = tuple[str, str, str]
-
 
 class Identity(NamedTuple):
     """One registration, the same in every process that makes it.
@@ -45,12 +43,26 @@ class Identity(NamedTuple):
         return (self.source, self.name, self.target) == (other.source, other.name, other.target)
 
 
+class Occurrences:
+    """Counts how often something occurred in one run of a file."""
+
+    def __init__(self) -> None:
+        # The run of each file is kept alive here: its id() must not be given to another one.
+        self._runs: dict[int, tuple[object, dict[tuple[str, ...], int]]] = {}
+
+    def next(self, run: object, what: tuple[str, ...]) -> int:
+        """How often it occurred in this run before; counts this one too."""
+        _run, counts = self._runs.setdefault(id(run), (run, {}))
+        occurrence = counts.get(what, 0)
+        counts[what] = occurrence + 1
+        return occurrence
+
+
 class Identities:
     """Gives out identities and counts occurrences. One a process."""
 
     def __init__(self) -> None:
-        # The run of each file is kept alive here: its id() must not be given to another one.
-        self._runs: dict[int, tuple[object, dict[_Triple, int]]] = {}
+        self._occurrences = Occurrences()
 
     def of(self, handler: Callable[..., Any], target: str, number: int | None) -> Identity:
         """The identity of a registration that is being made right now.
@@ -59,15 +71,12 @@ class Identities:
         registers: it looks which module is being loaded.
         """
         name = name_of(handler)
-        loading = _loading()
-        if loading is None:
+        found = loading()
+        if found is None:
             return _runtime(handler, name, target, number)
-        source, run = loading
-        _run, counts = self._runs.setdefault(id(run), (run, {}))
-        triple = (source, name, target)
-        occurrence = counts.get(triple, 0)
-        counts[triple] = occurrence + 1
-        return Identity(source, name, target, False, _digest("app", source, name, target, str(occurrence)))
+        source, run = found
+        occurrence = self._occurrences.next(run, (source, name, target))
+        return Identity(source, name, target, False, digest("app", source, name, target, str(occurrence)))
 
 
 def name_of(handler: Callable[..., Any]) -> str:
@@ -82,11 +91,13 @@ def _runtime(handler: Callable[..., Any], name: str, target: str, number: int | 
     source = _source_of(handler)
     if number is None:  # chosen for this process alone: always a new one
         return Identity(source, name, target, True, os.urandom(16))
-    return Identity(source, name, target, True, _digest("runtime", source, name, target, str(number)))
+    return Identity(source, name, target, True, digest("runtime", source, name, target, str(number)))
 
 
-def _loading() -> tuple[str, object] | None:
+def loading() -> tuple[str, object] | None:
     """Real path and run of the innermost module that is being loaded, `__main__` included; None if none is.
+
+    Must be called in the stack of the code that registers something.
 
     A module's code runs in a frame named <module>. What exec() runs from a string, an interactive line or
     `python -c` has no file: it is no loading.
@@ -118,7 +129,8 @@ def _source_of(handler: Callable[..., Any]) -> str:
     return os.path.realpath(code.co_filename) if code is not None else ""
 
 
-def _digest(*parts: str) -> bytes:
+def digest(*parts: str) -> bytes:
+    """16 bytes that stand for these texts in this order (docs/formats-table.md)."""
     whole = b"".join(len(each).to_bytes(8, "little") + each for each in map(os.fsencode, map(_plain, parts)))
     import hashlib  # 4 ms: only who registers needs it
 

@@ -149,6 +149,10 @@ class Registry:
         """True if this process registered that number. Raises TypeError, SignalError."""
         return check_number(number) in self._by_local
 
+    def registration(self, number: int) -> Registration | None:
+        """What this process registered under a number; None if nothing. Raises TypeError, SignalError."""
+        return self._by_local.get(check_number(number))
+
     def registrations(self) -> list[Registration]:
         """Everything registered, in the order in which it was."""
         return list(self._records)

@@ -38,7 +38,7 @@ from typing import Final
 from ipcmules import atomics
 from ipcmules.atomics import COUNTER_SIZE
 from ipcmules.places import Places
-from ipcmules.signals import fifos
+from ipcmules.signals import fifos, hands
 from ipcmules.table import ENDPOINT, MARKED, NUDGED, Table
 
 _ZEROS = bytes(ENDPOINT)
@@ -94,8 +94,8 @@ class Taker:
     def take(self, descriptor: int) -> Taken:
         """Take at most one signal from a source, without waiting.
 
-        Returns its (shared) number; NUDGE if a wake-up was read that no signal stands behind; None if
-        there was nothing.
+        Returns its (shared) number, to be released when its handler has ended (signals.hands); NUDGE if a
+        wake-up was read that no signal stands behind; None if there was nothing.
         """
         source = self._sources[descriptor]
         if self._cells[source.overflow]:
@@ -104,7 +104,7 @@ class Taker:
             number = os.read(descriptor, 1)[0]
         except BlockingIOError:
             return self._take_any(source)
-        if not atomics.take(source.counters + number * COUNTER_SIZE):
+        if _take(source, number):
             cells = self._cells
             if cells[(source.offset + number * COUNTER_SIZE) // 8] or cells[source.overflow]:
                 self._mark(source)
@@ -146,7 +146,7 @@ class Taker:
             number = self._pending(source)
             if number is None:
                 return None
-            if not atomics.take(source.counters + number * COUNTER_SIZE):
+            if _take(source, number):
                 if self._pending(source) is not None:
                     self._mark(source)
                 return number
@@ -164,7 +164,7 @@ class Taker:
         except BlockingIOError:
             pass  # another taker drained it and looks at the counters now, as we do
         else:
-            if not atomics.take(source.counters + number * COUNTER_SIZE):
+            if _take(source, number):
                 return number
         found = self._take_any(source)
         if found is not None:
@@ -185,6 +185,15 @@ class Taker:
         if found is not None:
             return found
         return NUDGE if nudged else None
+
+
+def _take(source: _Source, number: int) -> bool:
+    """Take one from a counter if there is one; from before that on it is in this process's hands."""
+    hands.hold(number)
+    if not atomics.take(source.counters + number * COUNTER_SIZE):
+        return True
+    hands.release(number)
+    return False
 
 
 def discard(table: Table, endpoint: int) -> int:

@@ -1,0 +1,7 @@
+"""The events that raise signals: timers, crons, file monitors. They live in the master.
+
+service   what processes ask for, and what they are told     book     which events there are, over reloads
+timers    ticks on the monotonic clock                        crons    minutes on the wall clock
+due       what is due next                                    firing   raising, or skipping where a run goes
+on overlap   whether a signal's former run is still going
+"""

@@ -1,0 +1,38 @@
+"""An event is due: its signal is raised as any process raises one, or the tick is skipped. Never waits."""
+
+from __future__ import annotations
+
+from ipcmules import log, table
+from ipcmules.errors import BusStopped, SignalError
+from ipcmules.master.events.book import Event
+from ipcmules.master.events.overlap import Overlap
+from ipcmules.master.objects import Objects
+from ipcmules.signals.raiser import Raiser
+
+
+class Firing:
+    """Raises the signals of events. While the bus stops nothing fires."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._cells = objects.table.cells
+        self._raiser = Raiser(objects.where, objects.description, objects.table)
+        self._overlap = Overlap(objects)
+
+    def fire(self, event: Event, count: int = 1) -> None:
+        """Raise the event's signal so many times."""
+        if self._cells[table.H_STATE] not in (table.STARTING, table.READY):
+            return
+        for _ in range(count):
+            if not event.spec.overlap and self._overlap.is_going(event.signal):
+                event.skips += 1
+                continue
+            try:
+                self._raiser.raise_signal(event.signal)
+            except (BusStopped, SignalError, OSError) as error:
+                log.event("error", f"signal {event.signal} ({event.spec.describe()}) was not raised: {error}")
+                return
+            event.ticks += 1
+
+    def close(self) -> None:
+        """Close the FIFOs."""
+        self._raiser.close()
