@@ -60,3 +60,7 @@ class LockError(IpcMulesError, ValueError):
 
 class MessageTypeError(IpcMulesError, TypeError):
     """A message that is neither bytes-like nor str."""
+
+
+class TaskError(IpcMulesError, ValueError):
+    """A task that cannot be enqueued: arguments that are too long or of the wrong type, a bad `at`."""
