@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, overload
 
-from ipcmules import api, locking, membership
+from ipcmules import api, inlining, locking, membership
 from ipcmules.errors import MessageTypeError, SignalError, UnknownTarget
 from ipcmules.mule import harakiri as deadlines
 from ipcmules.mule import hooks
@@ -61,6 +61,9 @@ def signal_number(function: Callable[..., Any]) -> int:
         if registration.handler == function:
             if registration.number is not None:
                 return registration.number
+            chosen = inlining.current.number_of(registration) if inlining.current is not None else None
+            if chosen is not None:
+                return chosen
             raise SignalError(
                 f"the signal of {name_of(function)}() has no number yet: one is chosen when this process "
                 "joins a bus"

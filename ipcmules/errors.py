@@ -62,5 +62,9 @@ class MessageTypeError(IpcMulesError, TypeError):
     """A message that is neither bytes-like nor str."""
 
 
-class TaskError(IpcMulesError, ValueError):
-    """A task that cannot be enqueued: arguments that are too long or of the wrong type, a bad `at`."""
+class SpoolError(IpcMulesError, ValueError):
+    """A task that cannot be: a bad key or value, arguments that are too large, an unknown directory."""
+
+
+class SpoolWriteError(SpoolError, OSError):
+    """A task that could not be written: a full disk, a directory without permission. Nothing is left of it."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ipcmules.errors import TaskError
+from ipcmules.errors import SpoolError
 
 #: What a task results in (uWSGI: SPOOL_OK, SPOOL_RETRY, SPOOL_IGNORE).
 OK, RETRY, IGNORE = -2, -1, 0
@@ -33,8 +33,8 @@ _COROUTINE = 0x80
 
 
 def arguments_are_in_the_body() -> None:
-    """What loading the `args` of a call that is too long for them comes to. Raises TaskError."""
-    raise TaskError(
+    """What loading the `args` of a call that is too long for them comes to. Raises SpoolError."""
+    raise SpoolError(
         "the arguments of this call are in the task's body, where only a spooler of ipcmules looks for them"
     )
 
@@ -82,7 +82,7 @@ class SpoolFunction:
     def pack(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The dict to enqueue for a call with these arguments.
 
-        Raises TypeError for arguments that are no dict (without pass_arguments), TaskError for those that
+        Raises TypeError for arguments that are no dict (without pass_arguments), SpoolError for those that
         pickle cannot carry, and for too long ones beside a body of the caller's own.
         """
         task: dict[str, Any] = {_FUNCTION: self.name}
@@ -104,13 +104,13 @@ class SpoolFunction:
         try:
             packed, named = pickle.dumps(args), pickle.dumps(kwargs)
         except Exception as error:  # whatever an argument's own pickling raises
-            raise TaskError(
+            raise SpoolError(
                 f"a call of {self.name}() cannot be enqueued: {error}; give it arguments that pickle carries"
             ) from error
         if len(packed) + len(named) <= _LONGEST:
             return task | {_ARGS: packed, _KWARGS: named}
         if _BODY in task:
-            raise TaskError(
+            raise SpoolError(
                 f"the arguments of {self.name}() are {len(packed) + len(named):,} bytes and need the body, "
                 "which this call gives itself: pass its content as an argument of another name"
             )
@@ -159,7 +159,37 @@ def _text(value: Any) -> Any:
         return value
 
 
+class _Assigned(SpoolFunction):
+    """set_spooler()'s function: gets the task as it is."""
+
+    def run(self, env: Mapping[Any, Any]) -> int:
+        return as_result(self.function(dict(env)))
+
+
 _functions: dict[str, SpoolFunction] = {}
+_assigned: SpoolFunction | None = None
+
+
+def assign(function: Callable[[dict[Any, Any]], Any] | None) -> None:
+    """Have this function run the tasks that are not calls of a decorated one. None takes it back.
+
+    Raises TypeError for what is no function, or a coroutine function.
+    """
+    global _assigned
+    if function is None:
+        _assigned = None
+        return
+    if not callable(function):
+        raise TypeError(f"set_spooler() takes a function that is called with a task's dict, not {function!r}")
+    assigned = _Assigned(getattr(function, "__name__", type(function).__name__), function)
+    _check_plain(assigned)
+    _assigned = assigned
+
+
+def select(env: Mapping[Any, Any]) -> SpoolFunction | None:
+    """What runs a task: the decorated function it names, or set_spooler()'s; None if that is not here."""
+    name = name_in(env)
+    return _assigned if name is None else _functions.get(name)
 
 
 def register(function: SpoolFunction) -> None:
@@ -168,12 +198,7 @@ def register(function: SpoolFunction) -> None:
     Raises TypeError for a coroutine function. A name is all that a task says: where two functions have
     it, the later one gets the tasks of both, as in uWSGI, and that is logged.
     """
-    code = getattr(function.function, "__code__", None)
-    if code is not None and code.co_flags & _COROUTINE:
-        raise TypeError(
-            f"{function.name}() is a coroutine function, which a spooler does not await: make it a plain "
-            "function, and call asyncio.run() in it"
-        )
+    _check_plain(function)
     before = _functions.get(function.name)
     if before is not None and _where(before) != _where(function):
         from ipcmules import log
@@ -184,6 +209,15 @@ def register(function: SpoolFunction) -> None:
             "the tasks of both go to the second; rename one of them",
         )
     _functions[function.name] = function
+
+
+def _check_plain(function: SpoolFunction) -> None:
+    code = getattr(function.function, "__code__", None)
+    if code is not None and code.co_flags & _COROUTINE:
+        raise TypeError(
+            f"{function.name}() is a coroutine function, which a spooler does not await: make it a plain "
+            "function, and call asyncio.run() in it"
+        )
 
 
 def _where(function: SpoolFunction) -> str:
@@ -211,5 +245,5 @@ def find(name: str) -> SpoolFunction | None:
 
 
 def any_registered() -> bool:
-    """True if the app has decorated functions."""
-    return bool(_functions)
+    """True if the app has a function for tasks."""
+    return bool(_functions) or _assigned is not None
