@@ -27,6 +27,7 @@ setup(
         "click>=8.1,!=8.3.0,!=8.3.1",  # these two lose the flag value of an option with an optional value
         "rich>=13",
         "setproctitle>=1.3",
+        "inotify_simple>=2",
         'tomli>=2; python_version<"3.11"',  # tomllib is in the standard library from 3.11
     ],
     extras_require={

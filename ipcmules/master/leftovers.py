@@ -36,6 +36,8 @@ def save(where: Places, found: Description) -> int:
     for number in range(1, len(found.config.mules) + 1):
         count += _save_in_flight(where, found, number, places)
     for spec in found.queues:
+        if spec.is_spool:
+            continue
         for data, priority, attempts in _queued(spec, named):
             count += 1
             if places is not None:

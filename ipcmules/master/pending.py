@@ -28,7 +28,7 @@ def save(where: Places, found: Description, shared: Table) -> None:
     Saving it again (who did was killed before the table was removed) replaces what was saved.
     """
     config, layout = found.config, shared.layout
-    if (layout.mules, layout.farms) != (len(config.mules), len(config.farms)):
+    if layout != Layout.of(config):
         log.event("error", f"the table of bus {where.bus!r} is not that of its description: signals are lost")
         return
     pending = {
@@ -76,7 +76,7 @@ def give(where: Places, found: Description, shared: Table) -> None:
 def _endpoints(shared: Table) -> list[int]:
     """The endpoints that can have counts: to look at the memory of a worker that never was allocates it."""
     layout = shared.layout
-    there = list(range(2 + layout.farms + layout.mules))
+    there = list(range(layout.worker_endpoint(1)))
     for number in range(1, table.WORKER_SLOTS + 1):
         if shared.cells[shared.worker(number) + table.R_SINCE]:
             there.append(layout.worker_endpoint(number))
@@ -85,7 +85,7 @@ def _endpoints(shared: Table) -> list[int]:
 
 def _names(config: BusConfig) -> dict[str, int]:
     """Every endpoint the new bus will have from its start, by name."""
-    layout = Layout(len(config.mules), len(config.farms))
+    layout = Layout.of(config)
     names = dict(fifos.endpoint_names(config))
     names.update(
         {f"worker{number}": layout.worker_endpoint(number) for number in range(1, config.processes + 1)}
