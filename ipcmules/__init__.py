@@ -1,4 +1,4 @@
-"""Mules, farms, signals and locks for Python processes: uWSGI's, without uWSGI and without a broker.
+"""Mules, farms, signals, locks and a spooler for Python: uWSGI's, without uWSGI and without a broker.
 
     from ipcmules import mule_msg, signal      in any process on a bus
     ipcmules run --mule=worker.py -- COMMAND   the launcher
@@ -43,10 +43,13 @@ from ipcmules.errors import (
     NotAMule,
     NotAttached,
     SignalError,
+    SpoolError,
+    SpoolWriteError,
     StartError,
     UnknownTarget,
 )
 from ipcmules.locking import Lock, is_locked, lock, unlock
+from ipcmules.spooling import SPOOL_IGNORE, SPOOL_OK, SPOOL_RETRY, send_to_spooler, set_spooler, spool
 
 if TYPE_CHECKING:
     from ipcmules.bus import Bus
@@ -54,6 +57,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "SPOOL_IGNORE",
+    "SPOOL_OK",
+    "SPOOL_RETRY",
     "AccessError",
     "Bus",
     "BusRunning",
@@ -67,6 +73,8 @@ __all__ = [
     "NotAMule",
     "NotAttached",
     "SignalError",
+    "SpoolError",
+    "SpoolWriteError",
     "StartError",
     "UnknownTarget",
     "__version__",
@@ -83,12 +91,15 @@ __all__ = [
     "mule_id",
     "mule_msg",
     "register_signal",
+    "send_to_spooler",
+    "set_spooler",
     "set_user_harakiri",
     "settings",
     "signal",
     "signal_received",
     "signal_registered",
     "signal_wait",
+    "spool",
     "unlock",
     "worker_id",
 ]

@@ -2,7 +2,8 @@
 
 Each records something when the module that uses it is loaded, before or after the process is on a bus:
 signals in the registry, everything else in mule.hooks, which the mules and workers run. Decorated
-functions are returned unchanged, except by @mulefunc, @thread and @lock, which change what a call does.
+functions are returned unchanged, except by @mulefunc, @thread, @lock and those of the spooler (spooled.py),
+which change what a call does.
 """
 
 from __future__ import annotations
@@ -18,6 +19,25 @@ from ipcmules.mule import harakiri as deadlines
 from ipcmules.mule import hooks
 from ipcmules.places import check_name
 from ipcmules.signals.identity import Identities, name_of
+from ipcmules.spooled import Spooled, spool, spoolforever, spoolraw
+
+__all__ = [
+    "Spooled",
+    "farm",
+    "harakiri",
+    "lock",
+    "mule",
+    "mulefunc",
+    "muleloop",
+    "mulemsg",
+    "postfork",
+    "signal",
+    "signal_number",
+    "spool",
+    "spoolforever",
+    "spoolraw",
+    "thread",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")

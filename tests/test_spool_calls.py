@@ -1,4 +1,4 @@
-"""Calls of decorated functions as tasks: the format, against uWSGI's uwsgidecorators where it is installed."""
+"""Calls of decorated functions as tasks: the format, against uWSGI's uwsgidecorators where there is one."""
 
 from __future__ import annotations
 

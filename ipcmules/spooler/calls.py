@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ipcmules.errors import SpoolError
+from ipcmules.spooler import results
 
-#: What a task results in (uWSGI: SPOOL_OK, SPOOL_RETRY, SPOOL_IGNORE).
-OK, RETRY, IGNORE = -2, -1, 0
+OK, RETRY, IGNORE = results.SPOOL_OK, results.SPOOL_RETRY, results.SPOOL_IGNORE
 
 _FUNCTION, _RESULT, _ARGS, _KWARGS, _BODY = "ud_spool_func", "ud_spool_ret", "args", "kwargs", "body"
 #: Keyword arguments that say how to enqueue, not what to call the function with.
