@@ -66,5 +66,5 @@ class SpoolError(IpcMulesError, ValueError):
     """A task that cannot be: a bad key or value, arguments that are too large, an unknown directory."""
 
 
-class SpoolWriteError(SpoolError, OSError):
+class SpoolWriteError(OSError, SpoolError):
     """A task that could not be written: a full disk, a directory without permission. Nothing is left of it."""

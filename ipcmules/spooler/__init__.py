@@ -1,1 +1,4 @@
-"""The spooler below its processes: task files, the directory they are in, calls of decorated functions."""
+"""Spool directories: a task's file, its name, and what may be done with it (docs/formats-spooler.md).
+
+Files only: knows nothing of the bus, of processes that run tasks, or of what a task means.
+"""

@@ -1,0 +1,144 @@
+"""Taking a task's file: exactly one process has it, and it is what its name says, whole and due.
+
+The lock is a POSIX record lock (lockf), as uWSGI takes it. Such a lock belongs to the process and is
+dropped when *any* descriptor of the file is closed in it (fcntl(2)), so what this process holds is never
+opened here a second time.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from typing import NamedTuple
+
+from ipcmules.spooler import attempts, names
+
+#: Why a task was not taken.
+GONE, BUSY, LATER, YOUNG, MALFORMED, FOREIGN = "gone", "busy", "later", "young", "malformed", "foreign"
+
+#: Seconds after its last change in which a file that makes no sense may still be being written.
+YOUTH = 60.0
+#: A clock that was set back by less is not noticed: tasks wait for it.
+_BACK = 2.0
+
+_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+#: Paths of the tasks this process holds.
+_held: set[str] = set()
+
+
+class Refusal(NamedTuple):
+    """Why a task was not taken.
+
+    gone: not there (any more). busy: somebody writes or runs it. later: due at `when`. young: makes no sense,
+    but may still be being written: look again at `when`. malformed: moved to dead/. foreign: not ours to
+    touch (a directory, another user's file); `reason` says it.
+    """
+
+    why: str
+    when: float = 0.0  #: seconds since 1970
+    reason: str = ""
+
+
+class Held(NamedTuple):
+    """A file this process has the lock of; give it back with release()."""
+
+    path: str
+    file: int
+    status: os.stat_result
+
+
+_GONE, _BUSY = Refusal(GONE), Refusal(BUSY)
+
+
+def lock(path: str) -> Held | Refusal:
+    """Lock the file at path, without waiting, and see that it is still the one of that name."""
+    if path in _held:
+        return _BUSY
+    try:
+        file = os.open(path, _OPEN)
+    except OSError as error:
+        return _GONE if error.errno in (errno.ENOENT, errno.ENOTDIR) else Refusal(FOREIGN, 0.0, str(error))
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        status = os.fstat(file)
+        # Between open and lock another spooler may have run it: unlinked, or moved to dead/.
+        there = os.lstat(path)
+    except OSError as error:
+        os.close(file)
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return _BUSY
+        return _GONE if error.errno in (errno.ENOENT, errno.ENOTDIR) else Refusal(FOREIGN, 0.0, str(error))
+    if there.st_ino != status.st_ino or there.st_dev != status.st_dev or not stat.S_ISREG(status.st_mode):
+        os.close(file)
+        return _GONE if stat.S_ISREG(status.st_mode) else Refusal(FOREIGN, 0.0, f"{path} is no regular file")
+    _held.add(path)
+    return Held(path, file, status)
+
+
+def release(held: Held) -> None:
+    """Give up the lock."""
+    _held.discard(held.path)
+    os.close(held.file)
+
+
+def due(path: str, status: os.stat_result, now: float) -> float:
+    """When a task is due, in seconds since 1970; 0.0 for now.
+
+    Its modification time, if that is in the future, but for what only a clock that was set back put there:
+    the time of writing (the name tells it), or a wait that is longer than it was meant.
+    """
+    when = status.st_mtime
+    if when <= now:
+        return 0.0
+    if when - now <= _BACK:
+        return when
+    written = names.fifo_key(path)
+    if written is not None and when <= written / 1e6 + 1:
+        return 0.0
+    if tried(status):
+        wait = attempts.load(path).wait
+        return min(when, now + wait) if wait else when
+    return when
+
+
+def tried(status: os.stat_result) -> bool:
+    """True if there may be a record of the task's failures: marked, or not ours to mark."""
+    return bool(status.st_mode & stat.S_IXUSR) or status.st_uid != os.geteuid()
+
+
+def is_being_written(status: os.stat_result, now: float) -> bool:
+    """True if a file that makes no sense was changed within the last minute (nobody can fake ctime)."""
+    return abs(now - status.st_ctime) < YOUTH
+
+
+def running(path: str) -> int:
+    """The pid of the process that has the lock of the file at path, 0 for none; takes no lock.
+
+    Never for a file that this process holds: closing it here would drop the lock. Raises OSError.
+    """
+    import struct
+
+    if path in _held:
+        return os.getpid()
+    file = os.open(path, (_OPEN & ~os.O_RDWR) | os.O_RDONLY)
+    try:
+        # struct flock: type, whence, start, length, pid; with the padding of the C compiler (fcntl(2)).
+        asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _whence, _start, _length, pid = struct.unpack(
+            "hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, asked)
+        )
+    finally:
+        os.close(file)
+    # -1: a lock of an open file description; 0 in a namespace that does not see the process.
+    return 0 if kind == fcntl.F_UNLCK else pid or -1
+
+
+def _after_fork() -> None:
+    """A forked child has none of its parent's record locks."""
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
