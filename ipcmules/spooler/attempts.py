@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from ipcmules.spooler import names
 
+#: The mode of a task that has a record.
+MARKED = 0o700
 #: The file's size is bounded: of a traceback the end counts.
 _LONGEST = 65536
 
@@ -20,13 +22,13 @@ class Policy(NamedTuple):
     """When a failing task runs again."""
 
     max_attempts: int = 25  #: after so many it goes to dead/; 0 for never
-    backoff: float = 2.0  #: attempt n is followed by a wait of backoff**n seconds
+    backoff: float = 2.0  #: seconds to wait after the first failure; after each further one twice as long
     max_backoff: float = 3600.0  #: seconds; no wait is longer
 
     def wait(self, count: int) -> float:
         """Seconds to wait after the count-th failure."""
         try:
-            return min(self.max_backoff, self.backoff**count)
+            return min(self.max_backoff, self.backoff * 2.0 ** (count - 1))
         except OverflowError:
             return self.max_backoff
 

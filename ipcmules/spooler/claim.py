@@ -28,6 +28,10 @@ _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 #: Paths of the tasks this process holds.
 _held: set[str] = set()
 
+#: Paths that were locked by others when this process tried; see look() about events.
+_busy: set[str] = set()
+_MOST_BUSY = 10_000
+
 
 class Refusal(NamedTuple):
     """Why a task was not taken.
@@ -53,27 +57,43 @@ class Held(NamedTuple):
 _GONE, _BUSY = Refusal(GONE), Refusal(BUSY)
 
 
-def lock(path: str) -> Held | Refusal:
-    """Lock the file at path, without waiting, and see that it is still the one of that name."""
-    if path in _held:
+def look(path: str) -> os.stat_result | Refusal:
+    """The status of the file at path, without opening it. To close what was opened for writing makes an
+    inotify event, for which a spooler would look at the file again, without end."""
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        return _not_there(error)
+    if stat.S_ISREG(status.st_mode):
+        return status
+    return Refusal(FOREIGN, 0.0, f"{path} is no regular file")
+
+
+def lock(path: str, before: os.stat_result) -> Held | Refusal:
+    """Lock the file at path, without waiting, and see that it is still the one of that name.
+
+    before: what look() said. What it says in the result is newer: the time may be another one.
+    """
+    if path in _held or (path in _busy and _still_busy(path)):
         return _BUSY
     try:
         file = os.open(path, _OPEN)
     except OSError as error:
-        return _GONE if error.errno in (errno.ENOENT, errno.ENOTDIR) else Refusal(FOREIGN, 0.0, str(error))
+        return _not_there(error)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         status = os.fstat(file)
-        # Between open and lock another spooler may have run it: unlinked, or moved to dead/.
-        there = os.lstat(path)
+        if _changed(before, status) and not _is_at(path, status):
+            os.close(file)
+            return _GONE
     except OSError as error:
         os.close(file)
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            return _BUSY
-        return _GONE if error.errno in (errno.ENOENT, errno.ENOTDIR) else Refusal(FOREIGN, 0.0, str(error))
-    if there.st_ino != status.st_ino or there.st_dev != status.st_dev or not stat.S_ISREG(status.st_mode):
-        os.close(file)
-        return _GONE if stat.S_ISREG(status.st_mode) else Refusal(FOREIGN, 0.0, f"{path} is no regular file")
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            return _not_there(error)
+        if len(_busy) >= _MOST_BUSY:
+            _busy.clear()
+        _busy.add(path)
+        return _BUSY
     _held.add(path)
     return Held(path, file, status)
 
@@ -82,6 +102,42 @@ def release(held: Held) -> None:
     """Give up the lock."""
     _held.discard(held.path)
     os.close(held.file)
+
+
+def _changed(before: os.stat_result, now: os.stat_result) -> bool:
+    """True if the file may have been unlinked or renamed since: both change ctime.
+
+    Its clock ticks in 4 ms before Linux 6.13, so whoever renames a task changes its mode as well (dead.py).
+    """
+    return (
+        before.st_ctime_ns != now.st_ctime_ns
+        or before.st_ino != now.st_ino
+        or before.st_mode != now.st_mode
+        or now.st_nlink == 0
+    )
+
+
+def _is_at(path: str, status: os.stat_result) -> bool:
+    """True if the name is this inode's. Raises OSError, as where the name is gone."""
+    there = os.lstat(path)
+    return (there.st_ino, there.st_dev) == (status.st_ino, status.st_dev)
+
+
+def _not_there(error: OSError) -> Refusal:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return _GONE
+    return Refusal(FOREIGN, 0.0, str(error))
+
+
+def _still_busy(path: str) -> bool:
+    """Ask, without making an event, whether a file that was locked still is."""
+    try:
+        if running(path):
+            return True
+    except OSError:
+        pass
+    _busy.discard(path)
+    return False
 
 
 def due(path: str, status: os.stat_result, now: float) -> float:

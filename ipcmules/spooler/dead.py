@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from typing import Any, NamedTuple
 
@@ -37,8 +38,11 @@ def bury(directory: str, name: str, record: Record) -> str:
         attempts.replace(names.reason_of(target), json.dumps(about).encode())
     except OSError:
         pass
-    os.rename(os.path.join(directory, name), target)
-    attempts.remove(os.path.join(directory, name))
+    old = os.path.join(directory, name)
+    # Says to whoever has opened the file already that it was renamed; the bit means nothing (inode(7)).
+    os.chmod(old, stat.S_IMODE(os.lstat(old).st_mode) ^ stat.S_ISVTX)
+    os.rename(old, target)
+    attempts.remove(old)
     return target
 
 

@@ -49,8 +49,8 @@ def check(path: str) -> None:
         )
     if found.st_mode & stat.S_IWOTH:
         raise AccessError(
-            f"everybody can write to the spool directory {path} (mode {stat.S_IMODE(found.st_mode):04o}), and "
-            f"what is in it is run: chmod o-w {path}"
+            f"everybody can write to the spool directory {path} (mode "
+            f"{stat.S_IMODE(found.st_mode):04o}), and what is in it is run: chmod o-w {path}"
         )
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         raise AccessError(

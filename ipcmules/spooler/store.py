@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from ipcmules.spooler import attempts, claim, codec, directory, hands, names, scan, sweep
 from ipcmules.spooler.attempts import Policy, Record
-from ipcmules.spooler.claim import FOREIGN, GONE, LATER, MALFORMED, YOUNG, YOUTH, Held, Refusal
+from ipcmules.spooler.claim import FOREIGN, LATER, MALFORMED, YOUNG, YOUTH, Held, Refusal
 from ipcmules.spooler.scan import Scan
 from ipcmules.spooler.task import Task, Verdict
 
 #: As much of a file as can be header and arguments.
 _HEAD = codec.HEADER + codec.MOST
-#: A malformed file is given up at once, and a task of a dead spooler by its own policy.
-_GONE = Refusal(GONE)
+#: How many tasks that are left alone are remembered; more are tried again each time.
+_MOST_LEFT = 100_000
 
 
 class Death(NamedTuple):
@@ -39,6 +39,8 @@ class Store:
     def __init__(self, path: str, ordered: bool = False) -> None:
         self.path = os.path.realpath(path)
         self.ordered = ordered
+        #: Tasks that are left alone until a time, unless they change: their ctime and that time.
+        self._left: dict[str, tuple[int, float]] = {}
 
     def prepare(self) -> None:
         """Make the directory if it is missing, and check it. Raises AccessError, SpoolError."""
@@ -54,11 +56,20 @@ class Store:
         name: relative to the directory. A file that makes no sense goes to dead/ when it is a minute old.
         Raises OSError only where a file that is locked and whole cannot be read.
         """
-        held = claim.lock(f"{self.path}/{name}")
+        path = f"{self.path}/{name}"
+        found = claim.look(path)
+        if isinstance(found, Refusal):
+            return found
+        now = time.time()
+        if found.st_mtime > now or name in self._left:
+            when = claim.due(path, found, now) or self._left_until(name, found, now)
+            if when:
+                return Refusal(LATER, when)
+        held = claim.lock(path, found)
         if isinstance(held, Refusal):
             return held
         try:
-            return self._read(name, held)
+            return self._read(name, held, now)
         except OSError as error:
             claim.release(held)
             return Refusal(FOREIGN, 0.0, str(error))
@@ -66,9 +77,30 @@ class Store:
             claim.release(held)
             raise
 
-    def _read(self, name: str, held: Held) -> Task | Refusal:
+    def leave(self, task: Task, until: float) -> None:
+        """Leave a task as it was, for somebody else; here it is refused until then, or until it changes.
+
+        until: seconds since 1970.
+        """
+        self._leave(task.name, task.status, until)
+        task.ignore()
+
+    def _leave(self, name: str, status: os.stat_result, until: float) -> None:
+        if len(self._left) >= _MOST_LEFT:
+            now = time.time()
+            self._left = {each: left for each, left in self._left.items() if left[1] > now}
+        if len(self._left) < _MOST_LEFT:
+            self._left[name] = (status.st_ctime_ns, until)
+
+    def _left_until(self, name: str, status: os.stat_result, now: float) -> float:
+        changed, until = self._left.get(name, (0, 0.0))
+        if changed == status.st_ctime_ns and now < until:
+            return until
+        self._left.pop(name, None)
+        return 0.0
+
+    def _read(self, name: str, held: Held, now: float) -> Task | Refusal:
         status, file = held.status, held.file
-        now = time.time()
         if status.st_mtime > now:
             when = claim.due(held.path, status, now)
             if when:
@@ -92,8 +124,10 @@ class Store:
 
     def _malformed(self, name: str, held: Held, reason: str, now: float) -> Refusal:
         if claim.is_being_written(held.status, now):
+            when = held.status.st_ctime + YOUTH
+            self._leave(name, held.status, when)
             claim.release(held)
-            return Refusal(YOUNG, held.status.st_ctime + YOUTH, reason)
+            return Refusal(YOUNG, when, reason)
         record = Record(time=now, reason=f"this is no task: {reason}")
         verdict = Task(self.path, name, held, {}, b"", record).bury(record)
         if verdict.problem:
@@ -120,7 +154,7 @@ class Store:
             if dropped is None:
                 continue
             why = reason or f"the process that ran it (pid {dropped.pid}) died"
-            verdict = self._count(dropped.name, dropped.policy, why, traceback)
+            verdict = self.count_death(dropped.name, why, traceback, dropped.policy)
             if verdict is not None:
                 found.append(Death(dropped.name, dropped.pid, verdict))
         return found
@@ -133,20 +167,29 @@ class Store:
                 return []
         return [each for each in ours if each.startswith(names.HAND)]
 
-    def _count(self, name: str, policy: Policy, reason: str, traceback: str) -> Verdict | None:
-        """Count an attempt of a task that another process ran; None if the task is gone."""
+    def count_death(
+        self, name: str, reason: str, traceback: str = "", policy: Policy = attempts.DEFAULT
+    ) -> Verdict | None:
+        """Count an attempt of a task whose process died while it ran it; None if the task is gone.
+
+        For whoever knows what that process had in hand. Where another process runs the task already, the
+        attempt is counted without a wait.
+        """
         path = f"{self.path}/{name}"
-        held = claim.lock(path)
+        found = claim.look(path)
+        held = found if isinstance(found, Refusal) else claim.lock(path, found)
         if isinstance(held, Held):
             task = Task(self.path, name, held, {}, b"", attempts.load(path))
             return task.failed(reason, traceback, policy)
         if held.why != claim.BUSY:
             return None
-        # Another spooler took it at once: it finds the count when it fails itself, or nobody needs it.
         old = attempts.load(path)
         record = Record(old.attempts + 1, old.returned, time.time(), 0.0, reason, traceback)
         try:
             attempts.save(path, record)
+            os.chmod(path, attempts.MARKED)
+        except FileNotFoundError:
+            pass
         except OSError as error:
             return Verdict(record.attempts, 0.0, "", f"the attempt cannot be written down: {error}")
         return Verdict(record.attempts, 0.0)

@@ -52,6 +52,11 @@ class Task:
         return self.name[self.name.rfind("/") + 1 :]
 
     @property
+    def status(self) -> os.stat_result:
+        """The file's status when it was taken."""
+        return self._held.status
+
+    @property
     def path(self) -> str:
         """The path of the file."""
         return self._held.path
@@ -80,7 +85,8 @@ class Task:
 
     def failed(self, reason: str, traceback: str = "", policy: Policy = DEFAULT) -> Verdict:
         """Count an attempt: it runs again after a wait, or goes to dead/ with reason and traceback."""
-        count = self.record.attempts + 1
+        # Another process may have counted meanwhile the death of one that had the task before.
+        count = max(self.record.attempts, attempts.load(self.path).attempts) + 1
         wait = policy.wait(count)
         record = Record(count, self.record.returned, time.time(), wait, reason, traceback)
         if not policy.exhausted(count):
@@ -107,7 +113,7 @@ class Task:
         try:
             # By the descriptor: the name may be another file by now.
             os.utime(held.file, (due, due))
-            os.fchmod(held.file, 0o700)
+            os.fchmod(held.file, attempts.MARKED)
         except OSError as error:
             problem = problem or f"its time cannot be set: {error}"
         try:
