@@ -25,6 +25,8 @@ _Wake = Callable[[str, str], None]
 #: Where tasks go, by what `spooler` says; for one membership (None: no bus), so that a new one starts anew.
 _targets: dict[str, tuple[Writer, _Wake]] = {}
 _targets_of: Membership | None = None
+#: Where tasks go in a process that is on no bus and runs those of one directory (`ipcmules tasks run`).
+default_directory = ""
 
 
 def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> str:
@@ -95,6 +97,7 @@ def _open(member: Membership | None, spooler: str) -> tuple[Writer, _Wake]:
     if member is not None:
         config = member.description.config
         return Writer(member.spools.resolve(spooler), fsync=config.spooler_fsync), member.spools.wake
+    spooler = spooler or default_directory
     if not spooler:
         raise NotAttached(
             "this process is on no bus, so there is no spooler to enqueue to: name a directory with "

@@ -14,6 +14,7 @@ from typing import Any
 
 from ipcmules.errors import SpoolError
 from ipcmules.spooler import results
+from ipcmules.spooler.attempts import Policy
 
 OK, RETRY, IGNORE = results.SPOOL_OK, results.SPOOL_RETRY, results.SPOOL_IGNORE
 
@@ -78,6 +79,17 @@ class SpoolFunction:
         if self.backoff is None:
             return None
         return min(self.max_backoff, self.backoff * 2.0 ** min(attempts - 1, 64))
+
+    def policy(self, default: Policy) -> Policy:
+        """When its failing tasks run again, and how often: what the bus says, but for what it says itself."""
+        attempts, backoff = self.max_attempts, self.backoff
+        if attempts is None and backoff is None:
+            return default
+        return Policy(
+            default.max_attempts if attempts is None else attempts,
+            default.backoff if backoff is None else backoff,
+            self.max_backoff,
+        )
 
     def pack(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The dict to enqueue for a call with these arguments.
