@@ -76,10 +76,11 @@ R_DOING = 18  # what the app is doing in it: DOES_* below, shifted by 8, and a s
 
 # More cells of a spooler's record, whose R_MESSAGES counts tasks.
 S_NEXT = 32  # when it has something to do next (nanoseconds since the epoch), 0: nothing it knows of
-S_TASK = 33  # length of the name of the task in hand, 0: none; then the name, relative to the directory
-S_NAME = 34 * 8
-#: The longest name that fits, bytes.
-LONGEST_TASK = SPOOLER_RECORD - S_NAME
+S_TASK = 33  # length of the name of the task in hand (relative to the directory), 0: none
+S_HAND = 34  # length of the name of its file in the directory (spooler/hands.py), 0: none
+S_TASK_NAME, S_HAND_NAME = 35 * 8, 35 * 8 + 512
+#: The longest names that fit, bytes.
+LONGEST_TASK, LONGEST_HAND = 512, SPOOLER_RECORD - S_HAND_NAME
 
 #: The cell of a spool directory's record: 1 if there are tasks that its queue did not take.
 D_LOOK = 0
@@ -252,9 +253,16 @@ class Table:
 
     def task(self, number: int) -> str:
         """The task a spooler has in hand: its name relative to the directory, '' for none."""
-        start = self.layout.spooler_records + (number - 1) * SPOOLER_RECORD
-        length = min(self.cells[start // 8 + S_TASK], LONGEST_TASK)
-        return os.fsdecode(self.memory[start + S_NAME : start + S_NAME + length])
+        return self._spooler_text(number, S_TASK, S_TASK_NAME, LONGEST_TASK)
+
+    def hand(self, number: int) -> str:
+        """The name of the file in which a spooler says what it runs (spooler/hands.py), '' for none."""
+        return self._spooler_text(number, S_HAND, S_HAND_NAME, LONGEST_HAND)
+
+    def _spooler_text(self, number: int, cell: int, start: int, longest: int) -> str:
+        first = self.layout.spooler_records + (number - 1) * SPOOLER_RECORD
+        length = min(self.cells[first // 8 + cell], longest)
+        return os.fsdecode(self.memory[first + start : first + start + length])
 
     def overflow_cell(self, endpoint: int) -> int:
         """Index of an endpoint's overflow cell."""

@@ -57,7 +57,7 @@ def _processes(found: dict[str, Any]) -> Any:
         table.add_column(title, justify="right", no_wrap=True)
     rows = [(f"mule {each['id']}", each["program"], each) for each in found["mules"]]
     rows += [
-        (f"spooler {each['id']}", each["task"] or each["directory"], {**each, "messages": each["tasks"]})
+        (f"spooler {each['id']}", each["directory"], {**each, "messages": each["tasks"]})
         for each in found["spoolers"]
     ]
     rows += [(f"worker {each['id']}", _kind(each), each) for each in found["workers"]]

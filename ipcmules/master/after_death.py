@@ -31,7 +31,7 @@ def clean_up(objects: Objects, child: Child, pid: int) -> bool:
     if child.role == "worker":
         return False  # its number is given back as any worker's is (attached.py)
     if child.role == "spooler":
-        unfinished.count(objects, child)
+        unfinished.count(objects, child, pid)
     if cells[record + table.R_PID] == pid:
         cells[record + table.R_STATE] = table.ABSENT
         cells[record + table.R_READER] = 0

@@ -56,6 +56,8 @@ class SpoolDirs:
         self._loop = loop
         self._directories = [each.directory for each in config.spooled]
         self._frequency = config.spooler_frequency
+        self._processes = config.spooler_processes
+        self._table = objects.table
         self.queues = Spools(objects.where, objects.description, objects.table)
         self._inotify: INotify | None = None
         #: By watch: the number of the directory and what stands before names in it ('5/').
@@ -135,11 +137,17 @@ class SpoolDirs:
             elif watch in self._watches and name.startswith(TASK) and (watch, name) not in told:
                 told.add((watch, name))
                 number, before = self._watches[watch]
-                self.queues.announce(number, before + name)
+                if not self._in_hand(number, before + name):
+                    self.queues.announce(number, before + name)
         if lost:
             if self._timer is not None:
                 self._timer.cancel()
             self._arm()
+
+    def _in_hand(self, number: int, name: str) -> bool:
+        """True if a spooler of ours runs it, or did when it died: then its death is seen next, and looked after."""
+        first = 1 + (number - 1) * self._processes
+        return any(self._table.task(each) == name for each in range(first, first + self._processes))
 
     def _lose(self, watch: int, moved: bool) -> bool:
         """A watched directory is gone, or has another name now. Returns whether it was known."""

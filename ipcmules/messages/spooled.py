@@ -96,6 +96,13 @@ class Spools:
             return False
         return True
 
+    def nudge(self, number: int) -> None:
+        """Wake one spooler of a directory to look at it, if one sleeps."""
+        try:
+            (self._queues.get(number) or self._open(number)).send(LOOK)
+        except (OSError, posix_ipc.Error):
+            pass  # full: nobody sleeps
+
     def descriptor(self, number: int) -> int:
         """The descriptor of a directory's queue, readable while it holds something. Raises as open_queue()."""
         return (self._queues.get(number) or self._open(number)).mqd

@@ -46,6 +46,10 @@ class Hand:
         self._policy: Policy | None = None
         self._prefix = b""
 
+    def prepare(self) -> str:
+        """Have the file before the first task. Returns its name, '' where it cannot be made now."""
+        return os.path.basename(self._path) if self._file >= 0 or self._make() else ""
+
     def take(self, name: str, policy: Policy) -> None:
         """Say that this process is about to run a task. Never raises: a full disk must not stop the work."""
         if self._file < 0 and not self._make():

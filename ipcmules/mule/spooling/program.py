@@ -25,7 +25,8 @@ def live(member: Membership) -> None:
     directory = 1 + (member.number - 1) // config.spooler_processes
     record = Record(member)
     record.open()
-    member.table.cells[member.table.spooler(member.number) + table.S_TASK] = 0
+    for cell in (table.S_TASK, table.S_HAND, table.S_NEXT):
+        member.table.cells[member.table.spooler(member.number) + cell] = 0
     harakiri.open_watch(member)
     waking = Waking(member, directory)
     stopper = Stopper(waking, record)
