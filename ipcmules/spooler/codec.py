@@ -12,6 +12,7 @@ Pure functions on bytes; knows nothing of files. From core/spooler.c and uwsgi_h
 from __future__ import annotations
 
 from collections.abc import Mapping
+from struct import Struct
 from typing import Any
 
 from ipcmules.errors import SpoolError
@@ -20,6 +21,8 @@ MODIFIER = 17
 HEADER = 4
 #: The most bytes that arguments may take, packed: their size is a uint16.
 MOST = 0xFFFF
+
+_header = Struct("<BHB").pack
 
 #: Lengths as they stand in the file; made once for those that occur most.
 _LENGTHS = tuple(length.to_bytes(2, "little") for length in range(256))
@@ -35,23 +38,22 @@ def pack(arguments: Mapping[Any, Any]) -> bytes:
     Keys and values are bytes, bytes-like or str (as UTF-8); ints and floats go as their text.
     Raises SpoolError for any other type, an empty key, or more than 65,535 bytes in all.
     """
-    parts = [b""]
+    parts = []
     for key, value in arguments.items():
         name = key if type(key) is bytes else _key(key)
         data = value if type(value) is bytes else as_bytes(value, key)
+        if not name:
+            raise SpoolError("spool(): an empty key: uWSGI's format has no arguments without a name")
         try:
-            parts += (_LENGTHS[len(name)], name, _LENGTHS[len(data)], data)
+            parts.append(_LENGTHS[len(name)] + name + _LENGTHS[len(data)] + data)
         except IndexError:
             if len(name) > MOST or len(data) > MOST:
                 raise _too_large(arguments) from None
             parts += (len(name).to_bytes(2, "little"), name, len(data).to_bytes(2, "little"), data)
-        if not name:
-            raise SpoolError("spool(): an empty key: uWSGI's format has no arguments without a name")
     block = b"".join(parts)
     if len(block) > MOST:
         raise _too_large(arguments)
-    parts[0] = b"\x11%b\x00" % len(block).to_bytes(2, "little")
-    return parts[0] + block
+    return _header(MODIFIER, len(block), 0) + block
 
 
 def unpack(data: bytes) -> tuple[dict[bytes, bytes], int]:

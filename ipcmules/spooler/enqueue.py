@@ -13,20 +13,23 @@ import errno
 import fcntl
 import os
 
+from ipcmules import linux
 from ipcmules.errors import SpoolWriteError
 from ipcmules.spooler import directory, names
 
 _UNNAMED = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
 _NAMED = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 MODE = 0o600
+#: A body up to this size is written with the arguments, in one call.
+_JOINED = 65536
 
 #: What open() says of O_TMPFILE where a file system does not have it (open(2)): EISDIR before Linux 3.11.
 _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
 #: What linkat() says where a file without a name can be made but not given one: no /proc, a sandbox.
 _NO_LINK = frozenset({errno.ENOENT, errno.EPERM, errno.EACCES, errno.EXDEV, errno.ENOTDIR, errno.EBADF})
 
-#: A descriptor of this process's /proc/self/fd; -1 while there is none. Saves a walk of two links a task.
-_own_files = -1
+#: False once linkat() with nothing but a descriptor was found not to work here.
+_by_descriptor = True
 
 
 class Writer:
@@ -75,7 +78,10 @@ class Writer:
         if not self._unnamed:
             return self._put_named(head, body, at, where, priority)
         try:
-            _fill(file, head, body, at, self.fsync)
+            if body or at or self.fsync:
+                _fill(file, head, body, at, self.fsync)
+            elif os.write(file, head) != len(head):
+                raise _full()
             name = names.new_name()
             linked = _link(file, f"{where}/{name}")
         finally:
@@ -133,14 +139,11 @@ class Writer:
 
 
 def _fill(file: int, head: bytes, body: bytes | memoryview, at: int, fsync: bool) -> None:
-    if body:
-        if len(body) <= 65536:
-            _write(file, b"".join((head, body)))
-        else:
-            _write(file, head)
-            _write(file, body)
-    elif os.write(file, head) != len(head):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if len(body) <= _JOINED:
+        _write(file, b"".join((head, body)))
+    else:
+        _write(file, head)
+        _write(file, body)
     if at:
         os.utime(file, ns=(at, at))
     if fsync:
@@ -153,28 +156,22 @@ def _write(file: int, data: bytes | memoryview) -> None:
         # Linux takes at most 0x7ffff000 bytes at once, and less on a disk that is nearly full (write(2)).
         more = os.write(file, memoryview(data)[done:])
         if not more:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise _full()
         done += more
 
 
+def _full() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _link(file: int, path: str) -> bool:
-    """Give a file without a name one. False where that is not possible here, though files can be made.
-
-    Any src_dir_fd makes Python pass AT_SYMLINK_FOLLOW, which /proc/self/fd/N needs (open(2), O_TMPFILE).
-    """
-    try:
-        os.link(str(file), path, src_dir_fd=_own_files, follow_symlinks=True)
+    """Give a file without a name one. False where that is not possible here, though files can be made."""
+    global _by_descriptor
+    # Linux before 6.10 wants CAP_DAC_READ_SEARCH for it. What else may be wrong, the other way says.
+    if _by_descriptor and not linux.linkat(file, b"", linux.AT_FDCWD, os.fsencode(path), linux.AT_EMPTY_PATH):
         return True
-    except OSError as error:
-        if error.errno not in _NO_LINK:
-            raise
-    return _link_slowly(file, path)
-
-
-def _link_slowly(file: int, path: str) -> bool:
-    """The same where the cached descriptor is not there, or not what it was (a program that closes all)."""
-    global _own_files
     try:
+        # Any src_dir_fd makes Python pass AT_SYMLINK_FOLLOW, which /proc/self/fd/N needs (open(2)).
         os.link(f"/proc/self/fd/{file}", path, src_dir_fd=0, follow_symlinks=True)
     except OSError as error:
         if error.errno == errno.ENOENT and not os.path.isdir(os.path.dirname(path)):
@@ -182,8 +179,7 @@ def _link_slowly(file: int, path: str) -> bool:
         if error.errno in _NO_LINK:
             return False
         raise
-    # The number may be somebody else's file by now: it is not closed.
-    _own_files = os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    _by_descriptor = False
     return True
 
 
@@ -194,14 +190,3 @@ def _fsync_directory(path: str) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-def _after_fork() -> None:
-    """A forked child's cached descriptor shows its parent's files."""
-    global _own_files
-    if _own_files >= 0:
-        os.close(_own_files)
-        _own_files = -1
-
-
-os.register_at_fork(after_in_child=_after_fork)

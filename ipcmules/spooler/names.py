@@ -39,8 +39,8 @@ def new_name(prefix: str = TASK) -> str:
     The clock is the wall clock: names order tasks over reboots and processes.
     """
     first, random = _parts or _make_parts()
-    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
-    return f"{prefix}{first}{next(_counter)}{random}{seconds}_{microseconds}"
+    now = time.time_ns() // 1000
+    return f"{prefix}{first}{next(_counter)}{random}{now // 1_000_000}_{now % 1_000_000}"
 
 
 def process_name(prefix: str) -> str:
