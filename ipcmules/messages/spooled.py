@@ -129,10 +129,12 @@ class Spools:
 
 
 def touch(directory: str, name: str) -> None:
-    """Make a task seen by a master that watches its directory: a change of its attributes (inotify(7))."""
-    path = os.path.join(directory, name)
+    """Make a task seen by a master that watches its directory: opened for writing, and closed (inotify(7)).
+
+    Nothing of the file changes: a spooler may have it already, and have put it off by its time.
+    """
     try:
-        found = os.stat(path)
-        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        os.close(os.open(os.path.join(directory, name), flags))
     except OSError:
         pass  # it has been taken
