@@ -98,6 +98,10 @@ def lock(path: str, before: os.stat_result) -> Held | Refusal:
     return Held(path, file, status)
 
 
+#: Say, and take back, that this process has the lock of the file at a path: for who locks by itself.
+hold, unhold = _held.add, _held.discard
+
+
 def release(held: Held) -> None:
     """Give up the lock."""
     _held.discard(held.path)
@@ -170,26 +174,35 @@ def is_being_written(status: os.stat_result, now: float) -> bool:
     return abs(now - status.st_ctime) < YOUTH
 
 
+def is_held(path: str) -> bool:
+    """True for a file that this process has the lock of: opening and closing it would drop the lock."""
+    return path in _held
+
+
 def running(path: str) -> int:
     """The pid of the process that has the lock of the file at path, 0 for none; takes no lock.
 
-    Never for a file that this process holds: closing it here would drop the lock. Raises OSError.
+    -1 if it is locked and the process cannot be told. Raises OSError.
     """
-    import struct
-
     if path in _held:
         return os.getpid()
-    file = os.open(path, (_OPEN & ~os.O_RDWR) | os.O_RDONLY)
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        # struct flock: type, whence, start, length, pid; with the padding of the C compiler (fcntl(2)).
-        asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _whence, _start, _length, pid = struct.unpack(
-            "hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, asked)
-        )
+        return locker(file)
     finally:
         os.close(file)
-    # -1: a lock of an open file description; 0 in a namespace that does not see the process.
-    return 0 if kind == fcntl.F_UNLCK else pid or -1
+
+
+def locker(file: int) -> int:
+    """running() for an open file."""
+    import struct
+
+    # struct flock: type, whence, start, length, pid; native alignment, as the C compiler lays it out (fcntl(2)).
+    form = "hhqqi0q"
+    asked = struct.pack(form, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _whence, _start, _length, pid = struct.unpack(form, fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    # -1: a lock of an open file description; 0: of a process in another namespace.
+    return 0 if kind == fcntl.F_UNLCK else int(pid) or -1
 
 
 def _after_fork() -> None:

@@ -1,7 +1,7 @@
 """What a spooler has in hand, so that its death counts as an attempt of that task, whatever killed it.
 
 One small file a spooler, in the spool directory: ipcmules_hand_on_HOST_PID_RANDOM, whose record lock its
-spooler holds while it lives. Before a task runs its name is written there (one pwrite); after a success
+spooler holds while it lives. Before a task runs its name is written there, through memory; after a success
 nothing is: the task's file is gone, so the entry says nothing. Whoever finds such a file without a lock
 has found a spooler that died, and what it was running. That works without a master, over its death, and
 between buses that share a directory.
@@ -12,6 +12,7 @@ between buses that share a directory.
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import time
 from typing import NamedTuple
@@ -19,7 +20,9 @@ from typing import NamedTuple
 from ipcmules.spooler import attempts, names
 from ipcmules.spooler.attempts import Policy
 
-_SIZE = 512
+_SIZE = 1024
+#: Longer names are not written down; each character may be four bytes.
+_LONGEST_NAME = 200
 #: After a hand could not be made (a full disk), seconds until it is tried again.
 _PATIENCE = 1.0
 
@@ -45,6 +48,7 @@ class Hand:
         self._not_before = 0.0
         self._policy: Policy | None = None
         self._prefix = b""
+        self._memory: mmap.mmap | bytearray = bytearray(_SIZE)
 
     def prepare(self) -> str:
         """Have the file before the first task. Returns its name, '' where it cannot be made now."""
@@ -52,24 +56,19 @@ class Hand:
 
     def take(self, name: str, policy: Policy) -> None:
         """Say that this process is about to run a task. Never raises: a full disk must not stop the work."""
-        if self._file < 0 and not self._make():
+        if (self._file < 0 and not self._make()) or len(name) > _LONGEST_NAME:
             return
         if policy is not self._policy:
             self._policy = policy
             self._prefix = f"{policy.max_attempts} {policy.backoff!r} {policy.max_backoff!r} ".encode()
-        try:
-            os.pwrite(self._file, b"%b%b\0" % (self._prefix, os.fsencode(name)), 0)
-        except OSError:
-            pass
+        entry = b"%b%b\0" % (self._prefix, os.fsencode(name))
+        self._memory[: len(entry)] = entry
 
     def put_down(self) -> None:
         """Say that it runs nothing. Needed where the task is still there: after all but a success."""
         if self._file < 0:
             return
-        try:
-            os.pwrite(self._file, b"\0", 0)
-        except OSError:
-            pass
+        self._memory[0] = 0
 
     def close(self) -> None:
         """The process ends in order: the hand goes."""
@@ -106,6 +105,8 @@ class Hand:
             fcntl.lockf(file, fcntl.LOCK_EX)
             # Room for every entry to come. Whoever saw the file before the lock may have removed it.
             os.pwrite(file, bytes(_SIZE), 0)
+            # A store into memory is no system call, makes no event (inotify(7)), and outlives this process.
+            self._memory = mmap.mmap(file, _SIZE)
             lost = not os.fstat(file).st_nlink
         except OSError:
             lost = True

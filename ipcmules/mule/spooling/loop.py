@@ -164,6 +164,7 @@ class Loop:
         if not found.due and known and len(agenda.later) <= known:
             agenda.incomplete = False  # all that is more is later still
         self._hand.renew()
+        self._runner.renew()
         self._siblings.say_hand(self._hand.prepare())
         if found.ours:
             self._store.sweep(found.ours)

@@ -14,13 +14,18 @@ from typing import NamedTuple
 from ipcmules import log, table
 from ipcmules.mule import failures, harakiri
 from ipcmules.spooler import calls, claim
-from ipcmules.spooler.attempts import Policy
+from ipcmules.mule.spooling.quick import Quick
+from ipcmules.spooler.attempts import DEFAULT, NONE, Policy
 from ipcmules.spooler.calls import SpoolFunction
-from ipcmules.spooler.claim import Refusal
+from ipcmules.spooler.claim import Held, Refusal
 from ipcmules.spooler.hands import Hand
 from ipcmules.spooler.results import SPOOL_IGNORE, SPOOL_OK
 from ipcmules.spooler.store import Store
 from ipcmules.spooler.task import Task, Verdict
+
+Env = dict[str | bytes, bytes]
+
+_TASK = table.DOES_TASK << 8
 
 #: What became of a task: it is gone; it is somebody else's, or moved away; it is there, and to be looked at again.
 DONE, TAKEN, LATER = "done", "taken", "later"
@@ -60,7 +65,15 @@ class Runner:
     terms: Terms
     #: Names of tasks for which it was said already why they are left alone.
     _said: set[str] = field(default_factory=set)
-    _policies: dict[str, Policy] = field(default_factory=dict)
+    #: By the id of a function, which is kept so that it stays its own.
+    _policies: dict[int, tuple[Policy, SpoolFunction]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._quick = Quick(self.store.path)
+
+    def renew(self) -> None:
+        """The directory may have been removed and made anew."""
+        self._quick.renew()
 
     def run(self, name: str) -> Outcome:
         """Run a task, by its name relative to the directory.
@@ -68,57 +81,79 @@ class Runner:
         SystemExit and KeyboardInterrupt of its function go on after it is put away; anything else it raises is
         logged. Raises OSError where a task that has succeeded cannot be removed: nobody must run it again.
         """
+        taken = self._quick.take(name)
+        if taken is None:
+            return self._run_slowly(name)
+        file, status, arguments, body = taken
+        env = _env(name, arguments, body)
+        function = calls.select(env)
+        if function is not None:
+            policy = self.policy(function)
+            result = self._call(name, function, policy, env)
+            if result == SPOOL_OK:
+                self._quick.done(name, file)
+                return _DONE
+        path = self.store.path
+        task = Task(path, name, Held(f"{path}/{name}", file, status), arguments, body, NONE)
+        return self._leave(task, env) if function is None else self._not_done(task, function, policy, result)
+
+    def _run_slowly(self, name: str) -> Outcome:
         task = self.store.claim(name)
         if isinstance(task, Refusal):
             return self._refused(name, task)
-        env: dict[str | bytes, bytes] = {"spooler_task_name": os.fsencode(task.bare)}
-        env.update(task.arguments)
-        if task.body:
-            env["body"] = task.body
+        env = _env(name, task.arguments, task.body)
         function = calls.select(env)
         if function is None:
-            task.ignore()
-            wanted = calls.name_in(env)
-            self._say(name, f"no function {wanted!r} here" if wanted else "no function for it (set_spooler)")
-            return Outcome(LATER, time.time() + self.terms.frequency)
-        return self._call(task, function, env)
-
-    def policy(self, function: SpoolFunction) -> Policy:
-        """When a function's tasks run again that failed."""
-        found = self._policies.get(function.name)
-        if found is None:
-            most = self.terms.max_attempts if function.max_attempts is None else function.max_attempts
-            backoff = Policy().backoff if function.backoff is None else function.backoff
-            found = self._policies[function.name] = Policy(most, backoff, function.max_backoff)
-        return found
-
-    def _call(self, task: Task, function: SpoolFunction, env: dict[str | bytes, bytes]) -> Outcome:
+            return self._leave(task, env)
         policy = self.policy(function)
-        self._enter(task)
-        self.hand.take(task.name, policy)
-        cells, doing = harakiri.doing
-        cells[doing] = table.DOES_TASK << 8
-        guard = harakiri.arm(self.terms.harakiri) if self.terms.harakiri else None
-        try:
-            result = function.run(env)
-        except BaseException as error:
-            if guard is not None:
-                harakiri.disarm(guard)
-            return self._raised(task, function, policy, error)
-        finally:
-            cells[doing] = 0
-        if guard is not None:
-            harakiri.disarm(guard)
+        result = self._call(name, function, policy, env)
         if result == SPOOL_OK:
             task.done()
             return _DONE
         return self._not_done(task, function, policy, result)
 
-    def _enter(self, task: Task) -> None:
+    def policy(self, function: SpoolFunction) -> Policy:
+        """When a function's tasks run again that failed."""
+        found = self._policies.get(id(function))
+        if found is None:
+            most = self.terms.max_attempts if function.max_attempts is None else function.max_attempts
+            backoff = DEFAULT.backoff if function.backoff is None else function.backoff
+            found = Policy(most, backoff, function.max_backoff), function
+            self._policies[id(function)] = found
+        return found[0]
+
+    def _call(self, name: str, function: SpoolFunction, policy: Policy, env: Env) -> int | BaseException:
+        """Call the function. Returns what came of it, or what it raised."""
+        self._enter(name)
+        self.hand.take(name, policy)
+        cells, doing = harakiri.doing
+        cells[doing] = _TASK
+        guard = harakiri.arm(self.terms.harakiri) if self.terms.harakiri else None
         try:
-            os.chdir(self.terms.chdir or os.path.dirname(task.path))
+            return function.run(env)
+        except BaseException as error:
+            return error
+        finally:
+            cells[doing] = 0
+            if guard is not None:
+                harakiri.disarm(guard)
+
+    def _enter(self, name: str) -> None:
+        try:
+            if not self.terms.chdir and "/" not in name and self._quick.directory >= 0:
+                os.fchdir(self._quick.directory)
+            else:
+                os.chdir(self.terms.chdir or os.path.dirname(f"{self.store.path}/{name}"))
         except OSError as error:
-            self._say("chdir", f"cannot go to its directory: {error}")
+            log.event("warning", f"task {name}: cannot go to its directory: {error}")
+
+    def _leave(self, task: Task, env: Env) -> Outcome:
+        """Nothing here runs it."""
+        name = task.name
+        task.ignore()
+        wanted = calls.name_in(env)
+        self._say(name, f"no function {wanted!r} here" if wanted else "no function for it (set_spooler)")
+        return Outcome(LATER, time.time() + self.terms.frequency)
 
     def _raised(
         self, task: Task, function: SpoolFunction, policy: Policy, error: BaseException
@@ -132,7 +167,11 @@ class Runner:
             raise error
         return _after(verdict, failed=True)
 
-    def _not_done(self, task: Task, function: SpoolFunction, policy: Policy, result: int) -> Outcome:
+    def _not_done(
+        self, task: Task, function: SpoolFunction, policy: Policy, result: int | BaseException
+    ) -> Outcome:
+        if isinstance(result, BaseException):
+            return self._raised(task, function, policy, result)
         if result == SPOOL_IGNORE:
             name = task.name
             task.ignore()
@@ -167,6 +206,14 @@ class Runner:
             self._said.clear()
         self._said.add(name)
         log.event("warning", f"task {name} is left alone: {why} (said once)")
+
+
+def _env(name: str, arguments: dict[bytes, bytes], body: bytes) -> Env:
+    """What a task's function is called with, as uWSGI makes it."""
+    env: Env = {"spooler_task_name": os.fsencode(name[name.rfind("/") + 1 :]), **arguments}
+    if body:
+        env["body"] = body
+    return env
 
 
 def tell(verdict: Verdict, policy: Policy) -> str:
