@@ -197,7 +197,7 @@ def locker(file: int) -> int:
     """running() for an open file."""
     import struct
 
-    # struct flock: type, whence, start, length, pid; native alignment, as the C compiler lays it out (fcntl(2)).
+    # struct flock: type, whence, start, length, pid; aligned as the C compiler does (fcntl(2)).
     form = "hhqqi0q"
     asked = struct.pack(form, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     kind, _whence, _start, _length, pid = struct.unpack(form, fcntl.fcntl(file, fcntl.F_GETLK, asked))
