@@ -10,13 +10,17 @@ from collections.abc import Iterable
 
 #: As many later tasks are kept, some 300 bytes each.
 LIMIT = 250_000
+#: So many tasks of its own a spooler takes before it looks for those of the others.
+_WINDOW = 32
 
 
 class Agenda:
     """Names relative to the directory; times in seconds since 1970."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = LIMIT, share: int = 0, shares: int = 1) -> None:
+        """share, shares: which of how many spoolers this is: each begins with other tasks (stagger)."""
         self._limit = limit
+        self._share, self._shares = share, shares
         #: The tasks of the last look that are due, the first one last.
         self._ready: list[str] = []
         self._heap: list[tuple[float, str]] = []
@@ -27,8 +31,8 @@ class Agenda:
 
     def found(self, due: list[str], later: Iterable[tuple[float, str]], more: bool) -> None:
         """Take what a look at the directory found; `due` in order."""
-        due.reverse()
-        self._ready = due
+        self._ready = due if self._shares == 1 else stagger(due, self._share, self._shares)
+        self._ready.reverse()
         self.incomplete = more
         for when, name in later:
             self.put(name, when)
@@ -66,3 +70,16 @@ class Agenda:
         self._heap = nearest  # sorted, so a heap
         self.later = {name: when for when, name in nearest}
         self.incomplete = True
+
+
+def stagger(names: list[str], share: int, shares: int) -> list[str]:
+    """The same names, a window's every shares-th first: spoolers that read one directory don't fight over each task.
+
+    What one does not come to the others find at the end of the window, so that order holds but for a window.
+    """
+    found: list[str] = []
+    for start in range(0, len(names), _WINDOW * shares):
+        window = names[start : start + _WINDOW * shares]
+        for turn in range(shares):
+            found += window[(share + turn) % shares :: shares]
+    return found

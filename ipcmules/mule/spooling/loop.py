@@ -15,7 +15,7 @@ from ipcmules.membership import Membership
 from ipcmules.mule import dispatch
 from ipcmules.mule.spooling.agenda import Agenda
 from ipcmules.mule.spooling.journal import Journal
-from ipcmules.mule.spooling.running import DONE, LATER, Runner, Terms, tell
+from ipcmules.mule.spooling.running import DONE, GONE, LATER, Runner, Terms, tell
 from ipcmules.mule.spooling.siblings import Siblings
 from ipcmules.mule.spooling.waking import Waking
 from ipcmules.spooler.attempts import DEFAULT
@@ -47,6 +47,8 @@ class Loop:
         self._table = member.table
         self._record = member.table.spooler(member.number)
         self._number = member.number
+        self._task_cell = self._record + table.S_TASK
+        self._count_cell = self._record + table.R_MESSAGES
         self._look_cell = member.table.spool(number) + table.D_LOOK
         self._waking = waking
         self._store = Store(directory, config.spooler_ordered)
@@ -58,7 +60,8 @@ class Loop:
             config.spooler_harakiri,
         )
         self._runner = Runner(self._store, self._hand, self._terms)
-        self._agenda = Agenda()
+        processes = config.spooler_processes
+        self._agenda = Agenda(share=(member.number - 1) % processes, shares=processes)
         self._siblings = Siblings(member, number)
         self._journal = Journal(config.spooler_quiet)
         self._next_look = 0.0
@@ -90,9 +93,11 @@ class Loop:
                 if self._enough():
                     return
                 continue
-            name = self._next()
+            name = self._agenda.next(time.time())
             if name is not None:
-                self._run(name)
+                self._run(name, True)
+            elif (name := self._next()) is not None:
+                self._run(name, False)
             elif not self.stopping and not self._sleep():
                 return
 
@@ -120,10 +125,7 @@ class Loop:
     # Which is next
 
     def _next(self) -> str | None:
-        """The next task to try; None if there is nothing to do now."""
-        name = self._agenda.next(time.time())
-        if name is not None:
-            return name
+        """The next task to try where the agenda has none; None if there is nothing to do now."""
         if self._cells[self._look_cell] or self._agenda.incomplete:
             self._look()
             return self._agenda.next(time.time())
@@ -149,6 +151,8 @@ class Loop:
         self._seen = self._version(), time.time()
         self._skipped = 0
         self._next_look = time.monotonic() + self._frequency()
+        self._hand.renew()
+        self._runner.renew()
         agenda = self._agenda
         known = len(agenda.later)
         try:
@@ -163,8 +167,6 @@ class Loop:
         agenda.found(found.due, found.later, found.more)
         if not found.due and known and len(agenda.later) <= known:
             agenda.incomplete = False  # all that is more is later still
-        self._hand.renew()
-        self._runner.renew()
         self._siblings.say_hand(self._hand.prepare())
         if found.ours:
             self._store.sweep(found.ours)
@@ -192,22 +194,27 @@ class Loop:
 
     # Running
 
-    def _run(self, name: str) -> None:
+    def _run(self, name: str, seen: bool) -> None:
+        cells = self._cells
         self._siblings.say_task(name)
-        began = time.monotonic()
+        began = 0.0 if self._config.spooler_quiet else time.monotonic()
         try:
-            outcome = self._runner.run(name)
+            outcome = self._runner.run(name, seen)
         finally:
-            self._siblings.say_task("")
-        if outcome.ran:
+            cells[self._task_cell] = 0
+        if outcome[2]:  # ran: by place, as this is the loop that is to be short
             self._done += 1
-            self._cells[self._record + table.R_MESSAGES] += 1
+            cells[self._count_cell] += 1
             self._idle_since = 0.0
-        if outcome.what == DONE:
-            self._journal.done(name, began)
+        if outcome[0] is DONE:
+            if began:
+                self._journal.done(name, began)
             if self._left:
                 self._left.pop(name, None)
             return
+        if outcome[0] is GONE:
+            return
+        self._skipped = _MOST_SKIPPED  # whoever has it may leave it
         if len(self._left) >= _MOST_LEFT:
             self._left.clear()
         self._left[name] = self._changed(name)

@@ -57,16 +57,25 @@ class Quick:
             _close(self._directory)
             self._directory = -1
 
-    def take(self, name: str) -> Taken | None:
-        """Lock and read a task. None: not the common case, or gone; take the long way."""
+    def take(self, name: str, seen: bool) -> Taken | str | None:
+        """Lock and read a task. claim.GONE or claim.BUSY where it is; None: not the common case, take the long way.
+
+        seen: it was there a moment ago, in the directory as it is. Else nothing is said that may be wrong.
+        """
         if self._directory < 0:
             return None
         try:
             file = _open(name, _FLAGS, dir_fd=self._directory)
+        except FileNotFoundError:
+            return claim.GONE if seen else None
         except OSError:
             return None
         try:
-            _lockf(file, _LOCK)
+            try:
+                _lockf(file, _LOCK)
+            except (BlockingIOError, PermissionError):
+                _close(file)
+                return claim.BUSY if seen else None
             status = _fstat(file)
             size = status.st_size
             # After the lock: it may have been run, put off or given up since it was opened; whoever renames a task

@@ -27,8 +27,9 @@ Env = dict[str | bytes, bytes]
 
 _TASK = table.DOES_TASK << 8
 
-#: What became of a task: it is gone; it is somebody else's, or moved away; it is there, and to be looked at again.
-DONE, TAKEN, LATER = "done", "taken", "later"
+#: What became of a task: it is done; it was gone before; it is somebody else's, or given up; it is there, and to be
+#: looked at again.
+DONE, GONE, TAKEN, LATER = "done", "gone", "taken", "later"
 
 
 class Outcome(NamedTuple):
@@ -43,7 +44,7 @@ class Outcome(NamedTuple):
     failed: bool = False
 
 
-_DONE, _TAKEN = Outcome(DONE, ran=True), Outcome(TAKEN)
+_DONE, _GONE, _BUSY = Outcome(DONE, ran=True), Outcome(GONE), Outcome(TAKEN)
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,18 @@ class Runner:
         """The directory may have been removed and made anew."""
         self._quick.renew()
 
-    def run(self, name: str) -> Outcome:
+    def run(self, name: str, seen: bool = False) -> Outcome:
         """Run a task, by its name relative to the directory.
 
+        seen: the name comes from a look at the directory since renew().
         SystemExit and KeyboardInterrupt of its function go on after it is put away; anything else it raises is
         logged. Raises OSError where a task that has succeeded cannot be removed: nobody must run it again.
         """
-        taken = self._quick.take(name)
+        taken = self._quick.take(name, seen)
         if taken is None:
             return self._run_slowly(name)
+        if isinstance(taken, str):
+            return _BUSY if taken is claim.BUSY else _GONE
         file, status, arguments, body = taken
         env = _env(name, arguments, body)
         function = calls.select(env)
@@ -190,7 +194,7 @@ class Runner:
 
     def _refused(self, name: str, refusal: Refusal) -> Outcome:
         if refusal.why in (claim.GONE, claim.BUSY):
-            return _TAKEN
+            return _BUSY if refusal.why == claim.BUSY else _GONE
         if refusal.why == claim.MALFORMED:
             log.event("error", f"task {name} is given up, it is in dead/ now: {refusal.reason}")
             return Outcome(TAKEN, failed=True)
@@ -210,7 +214,7 @@ class Runner:
 
 def _env(name: str, arguments: dict[bytes, bytes], body: bytes) -> Env:
     """What a task's function is called with, as uWSGI makes it."""
-    env: Env = {"spooler_task_name": os.fsencode(name[name.rfind("/") + 1 :]), **arguments}
+    env: Env = {"spooler_task_name": name[name.rfind("/") + 1 :].encode("utf-8", "surrogateescape"), **arguments}
     if body:
         env["body"] = body
     return env

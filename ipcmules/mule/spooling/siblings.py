@@ -33,13 +33,11 @@ class Siblings:
         self._told = 0.0
 
     def say_task(self, name: str) -> None:
-        """This spooler has a task in hand; '' none."""
-        if not name:
-            self._cells[self._length] = 0
-            return
-        data = os.fsencode(name)[: table.LONGEST_TASK]
-        self._memory[self._name : self._name + len(data)] = data
-        self._cells[self._length] = len(data)
+        """This spooler has a task in hand; it takes that back by S_TASK 0."""
+        data = name.encode("utf-8", "surrogateescape")[: table.LONGEST_TASK]
+        length, start = len(data), self._name
+        self._memory[start : start + length] = data
+        self._cells[self._length] = length
 
     def say_hand(self, name: str) -> None:
         """The file that says what this spooler runs (spooler/hands.py): what the master asks for at its death."""
