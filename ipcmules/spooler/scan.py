@@ -6,41 +6,38 @@ part is done. Takes no lock and opens no task.
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from ipcmules.spooler import claim, names
 from ipcmules.spooler.window import Window
 
 #: How many tasks a scan brings at most, some 250 bytes each.
-LIMIT = 250_000
+LIMIT = 300_000
 #: How many files of ours (attempts, hands, half-written tasks) a scan notes.
 _MOST_OURS = 10_000
 #: Numbered directories within numbered directories, as uWSGI goes through them; there is no end otherwise.
 _DEEPEST = 8
+#: How many entries of a directory are read at once.
+_BATCH = 4096
+#: How many tasks are looked at to see whether many are due later.
+_SAMPLE = 500
 
 
 class Scan(NamedTuple):
     """What a scan found. Names are relative to the spool directory."""
 
-    due: list[str]  #: to be run now, the first one first
+    due: list[str]  #: to be run now, the first one first; a few may be due later after all
     later: list[tuple[float, str]]  #: (when in seconds since 1970, name), in no order
     more: bool  #: there is more than was looked at: scan again when this is done
     ours: list[str]  #: files of ours, for sweep.py
 
 
-class Entries(NamedTuple):
-    """What stands in one directory."""
-
-    window: Window[int] | Window[bytes]
-    priorities: list[str]
-    ours: list[str]
-
-
-def scan(directory: str, ordered: bool, skip: Container[str] = (), limit: int = LIMIT) -> Scan:
+def scan(directory: str, ordered: bool, skip: Collection[str] = (), limit: int = LIMIT) -> Scan:
     """Read a spool directory and its numbered subdirectories.
 
     ordered: versionsort of the names, numbered subdirectories first (--spooler-ordered); else by the time of
@@ -48,26 +45,24 @@ def scan(directory: str, ordered: bool, skip: Container[str] = (), limit: int = 
     skip: names that are known to be due later: they take no room. limit: how many names to bring.
     Raises OSError if the directory itself cannot be read; subdirectories that cannot are left out.
     """
-    found = _read(directory, ordered, skip, limit, False)
-    if found.more and len(found.due) < limit // 2:
+    reader = _Reader(directory, skip, limit, False)
+    chosen = reader.read(ordered)
+    scheduled = _share_of_later(directory, chosen, reader.now)
+    if not scheduled:
+        return Scan(chosen, [], reader.more, reader.ours)
+    if reader.more and scheduled > 0.5:
         # Most of what comes first is not due: look at the times of everything.
-        found = _read(directory, ordered, skip, limit, True)
-    return found
-
-
-def _read(directory: str, ordered: bool, skip: Container[str], limit: int, only_due: bool) -> Scan:
-    reader = _Reader(directory, skip, limit, only_due)
-    chosen = reader.by_version() if ordered else reader.by_time()
-    if only_due:
-        return Scan(chosen, reader.later, reader.more, reader.ours)
-    due = []
-    for name in chosen:
-        when = _when(f"{directory}/{name}", reader.now)
-        if when == 0:
-            due.append(name)
-        elif when is not None:
-            reader.later.append((when, name))
+        reader = _Reader(directory, skip, limit, True)
+        return Scan(reader.read(ordered), reader.later, reader.more, reader.ours)
+    due = [name for name in chosen if reader.is_due(name)]
     return Scan(due, reader.later, reader.more, reader.ours)
+
+
+def _share_of_later(directory: str, chosen: list[str], now: float) -> float:
+    """The share of the tasks that is not due, by a sample: who takes a task looks at its time anyway."""
+    sample = chosen[:: max(1, len(chosen) // _SAMPLE)]
+    times = [_when(f"{directory}/{name}", now) for name in sample]
+    return sum(1 for when in times if when) / max(1, len(times))
 
 
 def _when(path: str, now: float) -> float | None:
@@ -81,8 +76,12 @@ def _when(path: str, now: float) -> float | None:
     return claim.due(path, status, now) if status.st_mtime > now else 0.0
 
 
+def _keyed(batch: list[str]) -> Iterable[tuple[int | None, str]]:
+    return zip(map(names.fifo_key, batch), batch, strict=True)
+
+
 class _Reader:
-    def __init__(self, directory: str, skip: Container[str], limit: int, only_due: bool) -> None:
+    def __init__(self, directory: str, skip: Collection[str], limit: int, only_due: bool) -> None:
         self.directory = directory
         self.now = time.time()
         self.ours: list[str] = []
@@ -92,21 +91,33 @@ class _Reader:
         self._limit = limit
         self._only_due = only_due
 
-    def by_time(self) -> list[str]:
+    def read(self, ordered: bool) -> list[str]:
+        """The first tasks, in order."""
+        return self._by_version() if ordered else self._by_time()
+
+    def is_due(self, name: str) -> bool:
+        """True if a task is due; what is due later is noted."""
+        when = _when(f"{self.directory}/{name}", self.now)
+        if when:
+            if len(self.later) < self._limit:
+                self.later.append((when, name))
+            else:
+                self.more = True
+        return when == 0
+
+    def _by_time(self) -> list[str]:
         window: Window[int] = Window(self._limit)
-        add, key_of = window.add, names.fifo_key
-        for name in self._walk(""):
-            key = key_of(name)
-            add(self._written(name) if key is None else key, name)
+        for batch in self._walk(""):
+            window.offer([(self._written(name) if key is None else key, name) for key, name in _keyed(batch)])
         self.more |= window.dropped
         return window.take()
 
-    def by_version(self) -> list[str]:
+    def _by_version(self) -> list[str]:
         chosen: list[str] = []
         for below in self._directories(""):
             window: Window[bytes] = Window(max(1, self._limit - len(chosen)))
-            for name in self._tasks(below, []):
-                window.add(names.version_key(name), name)
+            for batch in self._tasks(below, []):
+                window.offer([(names.version_key(name), name) for name in batch])
             self.more |= window.dropped
             chosen += window.take()
             if len(chosen) >= self._limit:
@@ -120,7 +131,7 @@ class _Reader:
         except OSError:
             return 0
 
-    def _walk(self, below: str, depth: int = 0) -> Iterator[str]:
+    def _walk(self, below: str, depth: int = 0) -> Iterator[list[str]]:
         priorities: list[str] = []
         yield from self._tasks(below, priorities)
         if depth < _DEEPEST:
@@ -130,17 +141,29 @@ class _Reader:
     def _directories(self, below: str, depth: int = 0) -> Iterator[str]:
         """The directories with tasks in versionsort's order: numbers sort before the tasks beside them."""
         priorities: list[str] = []
-        for _name in self._tasks(below, priorities, subdirectories_only=True):
+        for _batch in self._entries(below, priorities):
             pass
         if depth < _DEEPEST:
             for each in sorted(priorities, key=names.version_key):
                 yield from self._directories(each, depth + 1)
         yield below
 
-    def _tasks(self, below: str, priorities: list[str], subdirectories_only: bool = False) -> Iterator[str]:
-        """The tasks of one directory, in no order; appends its numbered subdirectories to priorities."""
+    def _tasks(self, below: str, priorities: list[str]) -> Iterator[list[str]]:
+        """The tasks of one directory, in no order, without those to be skipped; see _entries()."""
         prefix = f"{below}/" if below else ""
-        length, task, skip, only_due = len(names.TASK), names.TASK, self._skip, self._only_due
+        skip = self._skip
+        for found in self._entries(below, priorities):
+            batch = [prefix + name for name in found] if prefix else found
+            if skip:
+                batch = [name for name in batch if name not in skip]
+            if self._only_due:
+                batch = [name for name in batch if self.is_due(name)]
+            yield batch
+
+    def _entries(self, below: str, priorities: list[str]) -> Iterator[list[str]]:
+        """The names of one directory's tasks; appends its numbered subdirectories to priorities."""
+        prefix = f"{below}/" if below else ""
+        length, task = len(names.TASK), names.TASK
         try:
             entries = os.scandir(f"{self.directory}/{below}")
         except OSError:
@@ -148,25 +171,12 @@ class _Reader:
                 return
             raise
         with entries:
-            for entry in entries:
-                name = entry.name
-                if name[:length] == task:
-                    if subdirectories_only:
-                        continue
-                    name = prefix + name
-                    if name not in skip and (not only_due or self._is_due(name)):
-                        yield name
-                elif names.is_priority(name):
-                    if entry.is_dir(follow_symlinks=False):
-                        priorities.append(prefix + name)
-                elif not subdirectories_only and name.startswith(names.OURS) and len(self.ours) < _MOST_OURS:
-                    self.ours.append(prefix + name)
-
-    def _is_due(self, name: str) -> bool:
-        when = _when(f"{self.directory}/{name}", self.now)
-        if when:
-            if len(self.later) < self._limit:
-                self.later.append((when, name))
-            else:
-                self.more = True
-        return when == 0
+            while batch := list(itertools.islice(entries, _BATCH)):
+                yield [entry.name for entry in batch if entry.name[:length] == task]
+                for entry in [entry for entry in batch if entry.name[:length] != task]:
+                    name = entry.name
+                    if names.is_priority(name):
+                        if entry.is_dir(follow_symlinks=False):
+                            priorities.append(prefix + name)
+                    elif name.startswith(names.OURS) and len(self.ours) < _MOST_OURS:
+                        self.ours.append(prefix + name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Container
+from collections.abc import Collection
 from typing import NamedTuple
 
 from ipcmules.spooler import attempts, claim, codec, directory, hands, names, scan, sweep
@@ -46,7 +46,7 @@ class Store:
         """Make the directory if it is missing, and check it. Raises AccessError, SpoolError."""
         directory.prepare(self.path)
 
-    def scan(self, skip: Container[str] = (), limit: int = scan.LIMIT) -> Scan:
+    def scan(self, skip: Collection[str] = (), limit: int = scan.LIMIT) -> Scan:
         """Read the directory; see scan.scan(). Raises OSError (FileNotFoundError where it was removed)."""
         return scan.scan(self.path, self.ordered, skip, limit)
 

@@ -21,12 +21,14 @@ class Window(Generic[Key]):
         #: What is not smaller than this is of no interest; None while everything is.
         self._bound: Key | None = None
 
-    def add(self, key: Key, name: str) -> None:
-        """Offer an entry."""
-        if self._bound is not None and key >= self._bound:
-            self.dropped = True
-            return
-        self._entries.append((key, name))
+    def offer(self, entries: list[tuple[Key, str]]) -> None:
+        """Offer entries: keys with their names."""
+        if self._bound is not None:
+            bound = self._bound
+            few = [entry for entry in entries if entry[0] < bound]
+            self.dropped |= len(few) < len(entries)
+            entries = few
+        self._entries += entries
         if len(self._entries) >= self._most:
             self._cut()
 
