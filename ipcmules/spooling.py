@@ -6,6 +6,7 @@ the spoolers of the bus is in spool_info.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ipcmules.spooler.results import SPOOL_IGNORE, SPOOL_OK, SPOOL_RETRY
 if TYPE_CHECKING:
     from ipcmules.membership import Membership
     from ipcmules.spooler.enqueue import Writer
+    from ipcmules.spooler.request import Request
 
 __all__ = ["SPOOL_IGNORE", "SPOOL_OK", "SPOOL_RETRY", "send_to_spooler", "set_spooler", "spool"]
 
@@ -25,6 +27,9 @@ _Wake = Callable[[str, str], None]
 #: Where tasks go, by what `spooler` says; for one membership (None: no bus), so that a new one starts anew.
 _targets: dict[str, tuple[Writer, _Wake]] = {}
 _targets_of: Membership | None = None
+#: When a process on no bus looked for one last (time.monotonic()), and how often it does, seconds.
+_looked = 0.0
+_LOOK_EVERY = 1.0
 #: Where tasks go in a process that is on no bus and runs those of one directory (`ipcmules tasks run`).
 default_directory = ""
 
@@ -50,11 +55,15 @@ def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> str:
         task = {**task, **arguments}
     if inlining.current is not None:
         return inlining.current.task(task)
-    from ipcmules.spooler import request
-
-    found = request.read(task)
-    writer, wake = _target(found.spooler)
-    name = writer.put(found.head, found.body, found.at, found.priority)
+    head, body, at, priority, spooler = _read(task)
+    member = membership.peek()
+    if member is None or member is not _targets_of or member.ended():
+        member = _settle(spooler)
+    found = _targets.get(spooler)
+    if found is None:
+        found = _targets[spooler] = _open(member, spooler)
+    writer, wake = found
+    name = writer.put(head, body, at, priority)
     wake(writer.directory, name)
     return f"{writer.directory}/{name}"
 
@@ -75,20 +84,33 @@ def set_spooler(function: Callable[[dict[Any, Any]], Any] | None) -> None:
     calls.assign(function)
 
 
-def _target(spooler: str) -> tuple[Writer, _Wake]:
-    """What writes into the directory that `spooler` names, and what says so; remembered for the next task."""
-    global _targets_of
-    member = membership.find()
-    if member is not None and member.ended():
+def _read(task: Mapping[Any, Any]) -> Request:
+    """As request.read(), which takes this name's place when it is first called: it is imported late."""
+    global _read
+    from ipcmules.spooler.request import read as _read
+
+    return _read(task)
+
+
+def _settle(spooler: str) -> Membership | None:
+    """The bus this process is on now, None if it is on none. What was remembered of another is forgotten.
+
+    But the directories of a bus that has ended are there still: its processes that outlive it (a web server
+    over a restart) go on writing into them. Who is on no bus looks for one once a second only.
+    """
+    global _targets_of, _looked
+    member, now = membership.peek(), time.monotonic()
+    if member is None and _targets_of is None and spooler in _targets and now - _looked < _LOOK_EVERY:
+        return None
+    ended = member is not None and member.ended()
+    if ended:
         membership.leave()
-        member = membership.find()
+    member, _looked = membership.find(), now
     if member is not _targets_of:
-        _targets.clear()
+        if member is not None or not ended:
+            _targets.clear()
         _targets_of = member
-    found = _targets.get(spooler)
-    if found is None:
-        found = _targets[spooler] = _open(member, spooler)
-    return found
+    return member
 
 
 def _open(member: Membership | None, spooler: str) -> tuple[Writer, _Wake]:
