@@ -16,6 +16,7 @@ setup(
     author="the ipcmules authors",
     license="MIT",
     packages=find_packages(include=["ipcmules", "ipcmules.*"]),
+    py_modules=["pytest_ipcmules"],
     package_data={"ipcmules": ["py.typed"]},
     zip_safe=False,
     python_requires=">=3.10",
@@ -39,12 +40,16 @@ setup(
             "psutil>=6",
             "gunicorn>=22",
             "croniter>=6",
+            "aiosmtpd>=1.4.6",
         ],
         "lint": ["ruff>=0.9", "mypy>=1.14", "import-linter>=2.1", "types-psutil", "types-gunicorn"],
         # The peers that benchmarks/ compares with. They are built from source: a C compiler is needed.
-        "bench": ["uwsgi==2.0.31", "faster-fifo>=1.4.5", "pyzmq>=26", "psutil>=6"],
+        "bench": ["uwsgi==2.0.31", "faster-fifo>=1.4.5", "pyzmq>=26", "psutil>=6", "huey>=2.5"],
     },
-    entry_points={"console_scripts": ["ipcmules = ipcmules.cli.main:main"]},
+    entry_points={
+        "console_scripts": ["ipcmules = ipcmules.cli.main:main"],
+        "pytest11": ["pytest_ipcmules = pytest_ipcmules"],
+    },
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Developers",

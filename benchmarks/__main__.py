@@ -20,10 +20,12 @@ from benchmarks.measures import (
     records,
     shared,
     signals,
+    spool_load,
+    spooler,
     timers,
     wakeups,
 )
-from benchmarks.rows import Bench, Row, skipped, table
+from benchmarks.rows import BACKLOG, Bench, Row, skipped, table
 
 MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "direct": direct.run,
@@ -40,6 +42,12 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "raise": signals.run_raise,
     "behind": signals.run_behind,
     "timers": timers.run,
+    "spool-enqueue": spooler.run_enqueue,
+    "spool-drain": spooler.run_drain,
+    "spool-latency": spooler.run_latency,
+    "spool-backlog": spool_load.run_backlog,
+    "spool-scheduled": spool_load.run_scheduled,
+    "spool-fsync": spool_load.run_fsync,
     "idle": idle.run,
     "import": importing.run,
 }
@@ -70,9 +78,13 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=7, help="samples of each side (default 7)")
     parser.add_argument("--quick", action="store_true", help="3 rounds of a fifth of the messages")
+    parser.add_argument(
+        "--backlog", type=int, default=BACKLOG, help=f"tasks of spool-backlog (default {BACKLOG})"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    bench = Bench(3 if options.quick else max(1, options.rounds), options.quick)
+    backlog = options.backlog // 5 if options.quick else options.backlog
+    bench = Bench(3 if options.quick else max(1, options.rounds), options.quick, max(1, backlog))
     rows: list[Row] = []
     complete = True
     try:

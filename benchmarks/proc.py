@@ -25,3 +25,18 @@ def pss(pid: int) -> int:
     """Bytes of memory, shared pages divided by the number of their users."""
     with open(f"/proc/{pid}/smaps_rollup") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+
+
+def peak_memory(pid: int) -> int:
+    """The most bytes of memory that a process had resident so far."""
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used of the processors, user and system, all threads (to the nanosecond)."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{task}/schedstat") as file:
+            total += int(file.read().split()[0])
+    return total / 1e9

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from benchmarks.workspace import BenchError
 
 Samples = Sequence[float]
+BACKLOG = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Bench:
 
     rounds: int = 7
     quick: bool = False
+    #: Tasks in the directory of spool-backlog.
+    backlog: int = BACKLOG
 
     def scaled(self, count: int) -> int:
         """A number of messages, a fifth of it for a quick run."""

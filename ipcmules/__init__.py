@@ -1,4 +1,4 @@
-"""Mules, farms, signals, timers and locks for Python processes: uWSGI's, without uWSGI and without a broker.
+"""Mules, farms, signals, timers, locks and a spooler for Python: uWSGI's, without uWSGI and without a broker.
 
     from ipcmules import mule_msg, signal      in any process on a bus
     ipcmules run --mule=worker.py -- COMMAND   the launcher
@@ -47,6 +47,8 @@ from ipcmules.errors import (
     NotAttached,
     ReloadError,
     SignalError,
+    SpoolError,
+    SpoolWriteError,
     StartError,
     UnknownTarget,
 )
@@ -62,12 +64,16 @@ from ipcmules.scheduling import (
     remove_file_monitor,
     remove_timer,
 )
+from ipcmules.spooling import SPOOL_IGNORE, SPOOL_OK, SPOOL_RETRY, send_to_spooler, set_spooler, spool
 from ipcmules.version import __version__
 
 if TYPE_CHECKING:
     from ipcmules.bus import Bus
 
 __all__ = [
+    "SPOOL_IGNORE",
+    "SPOOL_OK",
+    "SPOOL_RETRY",
     "AccessError",
     "Bus",
     "BusRunning",
@@ -85,6 +91,8 @@ __all__ = [
     "NotAttached",
     "ReloadError",
     "SignalError",
+    "SpoolError",
+    "SpoolWriteError",
     "StartError",
     "UnknownTarget",
     "__version__",
@@ -110,12 +118,15 @@ __all__ = [
     "remove_cron",
     "remove_file_monitor",
     "remove_timer",
+    "send_to_spooler",
+    "set_spooler",
     "set_user_harakiri",
     "settings",
     "signal",
     "signal_received",
     "signal_registered",
     "signal_wait",
+    "spool",
     "unlock",
     "worker_id",
 ]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ipcmules import membership, presence
+from ipcmules import inlining, membership, presence
 from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, NotAttached, SignalError, UnknownTarget
 from ipcmules.membership import Membership
 
@@ -107,6 +107,9 @@ def _after_stop(what: str) -> None:
 
 def _sender(target: int | str | bytes) -> Callable[..., bool]:
     """The send function for mule_msg's second argument, remembered for the next call."""
+    inline = inlining.current
+    if inline is not None:
+        return lambda message, _timeout, _priority: inline.message(message, target)
     member = membership.current()
     send = member.post.outbox(_endpoint(member, target)).send
     _senders[target] = send
@@ -316,6 +319,9 @@ def _for_whom(error: BusStopped) -> str:
 def _raiser(signum: int) -> Callable[[], None]:
     """The function that raises a signal, remembered for the next time once the signal is registered."""
     shared = membership.registry.shared(signum)
+    inline = inlining.current
+    if inline is not None:
+        return lambda: inline.signal(signum)
     raise_it = membership.current().raiser.bind(shared)
     if membership.registry.shared(signum) == shared:
         _raisers[signum] = raise_it
@@ -329,6 +335,8 @@ def signal_registered(signum: int) -> bool:
 
 def signal_received() -> int:
     """The number of the last signal this process handled, 0 if none."""
+    if inlining.current is not None:
+        return inlining.current.last_signal()
     member = membership.peek()
     return member.last_signal if member is not None else 0
 

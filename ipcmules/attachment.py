@@ -5,7 +5,7 @@ Knows api, membership and presence; adds no behaviour of its own.
 
 from __future__ import annotations
 
-from ipcmules import api, locking, membership, presence, scheduling
+from ipcmules import api, locking, membership, presence, scheduling, spooling
 from ipcmules.membership import Membership
 from ipcmules.places import places
 
@@ -43,6 +43,9 @@ class Calls:
     unlock = staticmethod(locking.unlock)
     is_locked = staticmethod(locking.is_locked)
     Lock = locking.Lock
+    spool = staticmethod(spooling.spool)
+    send_to_spooler = staticmethod(spooling.send_to_spooler)
+    set_spooler = staticmethod(spooling.set_spooler)
 
 
 class Attachment(Calls):

@@ -23,6 +23,7 @@ ON_HOOK_ERROR = ("log", "keep")
 
 #: More would need more than the 256 queues a Linux system has by default (fs.mqueue.queues_max).
 MAX_MULES = 4096
+MAX_SPOOLERS = 4096
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,14 @@ class SignalEvent:
 
 
 @dataclass(frozen=True)
+class SpoolDir:
+    """A spool directory, by its real path. The tasks of an external one are run by somebody else."""
+
+    directory: str
+    external: bool = False
+
+
+@dataclass(frozen=True)
 class BusConfig:
     """A bus, described and checked. Every field has the command line's meaning (docs/reference.md)."""
 
@@ -126,6 +135,21 @@ class BusConfig:
     on_mule_death: str = "dead-letter"  #: what becomes of a message in the hands of a mule that died
     max_requeues: int = 3  #: with on_mule_death 'requeue': deaths after which it is a dead letter
     on_hook_error: str = "log"  #: what becomes of a message whose hook raised
+    spoolers: tuple[SpoolDir, ...] = ()  #: --spooler, --spooler-external
+    spooler_processes: int = 1  #: --spooler-processes, for each directory
+    spooler_frequency: float = 30.0  #: --spooler-frequency, seconds between two looks at a directory
+    spooler_ordered: bool = False  #: --spooler-ordered: by name, numbered subdirectories first
+    spooler_chdir: str = ""  #: --spooler-chdir, where tasks run; '': the directory of the task
+    spooler_imports: tuple[str, ...] = ()  #: --spooler-import, loaded in spoolers after the app
+    spooler_quiet: bool = False  #: --spooler-quiet: no line in the log for each task
+    spooler_max_tasks: int = 0  #: --spooler-max-tasks: a spooler is replaced after so many; 0 never
+    spooler_signal_as_task: bool = False  #: --spooler-signal-as-task: a signal counts as one of them
+    spooler_harakiri: float = 0.0  #: --spooler-harakiri, seconds a task may take; 0 for ever
+    spooler_cheap: bool = False  #: --spooler-cheap: spoolers run only while there is something to do
+    spooler_nice: int = 19  #: --spooler-nice, as nice(1)
+    spooler_fsync: bool = False  #: --spooler-fsync: an enqueued task is on the disk
+    spooler_max_attempts: int = 25  #: --spooler-max-attempts, then the task goes to dead/; 0 for ever
+    touch_spoolers_reload: tuple[str, ...] = ()  #: --touch-spoolers-reload, absolute paths
     main: str = ""  #: base64 pickle of multiprocess' preparation data, for 'pickled' programs
     owner: tuple[int, int] = (0, 0)  #: pid and start time of the embedding program
 
@@ -143,6 +167,9 @@ class BusConfig:
             (self.processes, "processes", MAX_WORKERS),
             (self.locks, "locks", 4096),
             (self.max_requeues, "max_requeues", 4096),
+            (self.spooler_processes, "spooler_processes", MAX_SPOOLERS),
+            (self.spooler_max_tasks, "spooler_max_tasks", 2**62),
+            (self.spooler_max_attempts, "spooler_max_attempts", 2**31),
         ):
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
                 raise ConfigError(f"{what}={number!r}: give a number from 0 to {most}")
@@ -154,12 +181,42 @@ class BusConfig:
             raise ConfigError(f"queue_share={self.queue_share!r}: give a share above 0, up to 1")
         if not self.mercy >= 0:
             raise ConfigError(f"mercy={self.mercy!r}: give seconds, 0 or more")
-        for time in (self.harakiri, self.handler_harakiri, self.cron_harakiri):
+        for time in (self.harakiri, self.handler_harakiri, self.cron_harakiri, self.spooler_harakiri):
             if not 0 <= time <= 1e9:
                 raise ConfigError(f"harakiri={time!r}: give seconds, 0 (for ever) or more")
         if type(self.max_messages) is not int or not 0 <= self.max_messages < 2**63:
             raise ConfigError(f"max_messages={self.max_messages!r}: give a number, 0 (never) or more")
         self._check_farms()
+        self._check_spoolers()
+
+    @property
+    def spooled(self) -> tuple[SpoolDir, ...]:
+        """The directories that have spoolers here, in order of declaration."""
+        return tuple(each for each in self.spoolers if not each.external)
+
+    @property
+    def spooler_directories(self) -> tuple[str, ...]:
+        """The directory of each spooler, spooler 1 first."""
+        return tuple(each.directory for each in self.spooled for _ in range(self.spooler_processes))
+
+    def _check_spoolers(self) -> None:
+        seen: set[str] = set()
+        for each in self.spoolers:
+            if not each.directory.startswith("/"):
+                raise ConfigError(f"spool directory {each.directory!r} is no absolute path: give one")
+            if each.directory in seen:
+                raise ConfigError(f"spool directory {each.directory!r} is given twice: give it once")
+            seen.add(each.directory)
+        if len(self.spooler_directories) > MAX_SPOOLERS:
+            raise ConfigError(
+                f"{len(self.spooler_directories)} spoolers are too many: at most {MAX_SPOOLERS}"
+            )
+        if self.spoolers and not self.spooler_processes:
+            raise ConfigError("spooler_processes=0: give at least one, or declare the spooler external")
+        if not 0 < self.spooler_frequency <= 1e9:
+            raise ConfigError(f"spooler_frequency={self.spooler_frequency!r}: give seconds, more than 0")
+        if not -20 <= self.spooler_nice <= 19:
+            raise ConfigError(f"spooler_nice={self.spooler_nice!r}: give a number from -20 to 19, as nice(1)")
 
     def _check_farms(self) -> None:
         seen: set[str] = set()
@@ -189,7 +246,18 @@ class BusConfig:
         values["farms"] = tuple(Farm(each["name"], tuple(each["mules"])) for each in data["farms"])
         values["crons"] = tuple(CronCommand(**each) for each in data["crons"])
         values["signal_events"] = tuple(SignalEvent(**each) for each in data["signal_events"])
+        values["spoolers"] = tuple(SpoolDir(**each) for each in data["spoolers"])
         values["settings"] = tuple((key, value) for key, value in data["settings"])
-        for name in ("imports", "pyargv", "paths", "command", "daemons", "owner", "touch_reload"):
+        for name in (
+            "imports",
+            "pyargv",
+            "paths",
+            "command",
+            "daemons",
+            "owner",
+            "touch_reload",
+            "spooler_imports",
+            "touch_spoolers_reload",
+        ):
             values[name] = tuple(data.get(name, getattr(cls, name)))
         return cls(**values)

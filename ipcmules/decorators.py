@@ -2,7 +2,8 @@
 
 Each records something when the module that uses it is loaded, before or after the process is on a bus:
 signals in the registry, everything else in mule.hooks, which the mules and workers run. Decorated
-functions are returned unchanged, except by @mulefunc, @thread and @lock, which change what a call does.
+functions are returned unchanged, except by @mulefunc, @thread, @lock and those of the spooler (spooled.py),
+which change what a call does.
 """
 
 from __future__ import annotations
@@ -12,13 +13,32 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, overload
 
-from ipcmules import api, locking, membership
+from ipcmules import api, inlining, locking, membership
 from ipcmules.errors import MessageTypeError, SignalError, UnknownTarget
 from ipcmules.mule import harakiri as deadlines
 from ipcmules.mule import hooks
 from ipcmules.places import check_name
 from ipcmules.recurring import cron, filemon, mstimer, rbtimer, timer
 from ipcmules.signals.identity import Identities, name_of
+from ipcmules.spooled import Spooled, spool, spoolforever, spoolraw
+
+__all__ = [
+    "Spooled",
+    "farm",
+    "harakiri",
+    "lock",
+    "mule",
+    "mulefunc",
+    "muleloop",
+    "mulemsg",
+    "postfork",
+    "signal",
+    "signal_number",
+    "spool",
+    "spoolforever",
+    "spoolraw",
+    "thread",
+]
 
 __all__ = [
     "cron",
@@ -81,6 +101,9 @@ def signal_number(function: Callable[..., Any]) -> int:
         if registration.handler == function:
             if registration.number is not None:
                 return registration.number
+            chosen = inlining.current.number_of(registration) if inlining.current is not None else None
+            if chosen is not None:
+                return chosen
             raise SignalError(
                 f"the signal of {name_of(function)}() has no number yet: one is chosen when this process "
                 "joins a bus"

@@ -21,7 +21,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class QueueSpec:
-    """One message queue: whose it is ('pool', 'mule3', 'farm.mail'), its kernel name and its shape."""
+    """One message queue: whose it is ('pool', 'mule3', 'farm.mail', 'spool.1'), its kernel name and shape."""
 
     endpoint: str
     name: str
@@ -32,6 +32,11 @@ class QueueSpec:
     def shared(self) -> bool:
         """True if several processes receive from it: it never carries packed messages."""
         return not self.endpoint.startswith("mule")
+
+    @property
+    def is_spool(self) -> bool:
+        """True if it carries names of tasks: what is lost with it is still in the directory."""
+        return self.endpoint.startswith("spool.")
 
 
 @dataclass(frozen=True)

@@ -76,3 +76,11 @@ class EventError(IpcMulesError, ValueError):
 
 class EventTypeError(IpcMulesError, TypeError):
     """An argument of a timer, cron or file monitor that has the wrong type."""
+
+
+class SpoolError(IpcMulesError, ValueError):
+    """A task that cannot be: a bad key or value, arguments that are too large, an unknown directory."""
+
+
+class SpoolWriteError(OSError, SpoolError):
+    """A task that could not be written: a full disk, a directory without permission. Nothing is left of it."""

@@ -1,4 +1,5 @@
-"""What Linux can do and Python's standard library does not offer: prctl(2), timerfd_create(2).
+"""What Linux can do and Python's standard library does not offer: prctl(2), timerfd_create(2), linkat(2) of a
+descriptor.
 
 Platform-specific, through ctypes. Knows nothing of the bus.
 """
@@ -13,7 +14,16 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 _TFD_TIMER_ABSTIME, _TFD_TIMER_CANCEL_ON_SET = 1, 2
 
+#: Constants of linkat(2), linux/fcntl.h.
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+
 _libc = ctypes.CDLL(None, use_errno=True)
+
+#: linkat(old descriptor, old path, new descriptor, new path, flags) -> 0, or -1 with no word why. Called once
+#: a task, and os.link() does not know AT_EMPTY_PATH.
+linkat = ctypes.CDLL(None).linkat
+linkat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
 
 
 def _prctl(option: int, value: int) -> None:

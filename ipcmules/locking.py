@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from ipcmules import membership
+from ipcmules import inlining, membership
 
 
 def lock(number: int = 0, timeout: float | None = None) -> bool:
@@ -16,17 +16,17 @@ def lock(number: int = 0, timeout: float | None = None) -> bool:
     Returns False when the timeout is over. The kernel frees it if this process dies, however it dies.
     Raises LockError if this thread has it already, UnknownTarget for a number beyond --locks.
     """
-    return membership.current().locks.lock(number, timeout)
+    return (inlining.current or membership.current()).locks.lock(number, timeout)
 
 
 def unlock(number: int = 0) -> None:
     """Free a lock. Raises LockError if this thread does not hold it."""
-    membership.current().locks.unlock(number)
+    (inlining.current or membership.current()).locks.unlock(number)
 
 
 def is_locked(number: int = 0) -> bool:
     """True if some thread of some process holds the lock now."""
-    return membership.current().locks.is_locked(number)
+    return (inlining.current or membership.current()).locks.is_locked(number)
 
 
 class Lock:

@@ -5,9 +5,9 @@ because one of its ancestors embeds a bus, else not at all (NotAttached). Knows 
 (messages, signals, locks) only to open them when they are first used and to reset them in a forked
 child; what the parts do is theirs.
 
-Roles: 'template' (the process mules are forked from), 'mule' and 'worker' (with a number; started by
-the master), 'attached' (any other process; takes a worker number when it serves signals), 'child'
-(a process forked by a mule, a worker or the template: sends, raises and locks, receives nothing).
+Roles: 'template' (the process mules are forked from), 'mule', 'spooler' and 'worker' (with a number; started
+by the master), 'attached' (any other process; takes a worker number when it serves signals), 'child'
+(a process forked by a mule, a spooler, a worker or the template: sends, raises and locks, receives nothing).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ipcmules.locks import Locks
     from ipcmules.messages.inbox import Inbox
     from ipcmules.messages.post import Post
+    from ipcmules.messages.spooled import Spools
     from ipcmules.signals.raiser import Raiser
 
 #: Roles in which a forked child stays an attached process of its own.
@@ -57,6 +58,7 @@ class Membership:
         self._post: Post | None = None
         self._raiser: Raiser | None = None
         self._locks: Locks | None = None
+        self._spools: Spools | None = None
 
     @property
     def post(self) -> Post:
@@ -91,6 +93,17 @@ class Membership:
                     self._locks = Locks(self.description.semaphores)
         return self._locks
 
+    @property
+    def spools(self) -> Spools:
+        """The bus's spool directories."""
+        if self._spools is None:
+            with _turn:
+                from ipcmules.messages.spooled import Spools
+
+                if self._spools is None:
+                    self._spools = Spools(self.where, self.description, self.table)
+        return self._spools
+
     def farms(self) -> tuple[str, ...]:
         """The farms this mule is in; none in any other process."""
         if self.role != "mule":
@@ -116,6 +129,9 @@ class Membership:
         if self._raiser is not None:
             self._raiser.close()
             self._raiser = None
+        if self._spools is not None:
+            self._spools.close()
+            self._spools = None
         if self._locks is not None:
             self._locks.release_all()
             self._locks = None
@@ -129,6 +145,8 @@ class Membership:
             self._post.after_fork()
         if self._raiser is not None:
             self._raiser.after_fork()
+        if self._spools is not None:
+            self._spools.after_fork()
         if self._locks is not None:
             self._locks.after_fork()
 

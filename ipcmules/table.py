@@ -1,7 +1,7 @@
 """The shared table: one shared-memory segment that every process on a bus maps.
 
 Specified to the byte in docs/formats.md. Holds the generation and state of the bus, a record a
-mule and a worker, the 256 signal entries, and the signal counters of every endpoint. Knows memory,
+mule, a spooler and a worker, the 256 signal entries, and the signal counters of every endpoint. Knows memory,
 not meaning: who may write what is said here, what follows from it is said elsewhere.
 
 Every cell is a native 64-bit integer with one writer at a time; an aligned 8-byte store is one
@@ -13,12 +13,15 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import posix_ipc
 
 from ipcmules.atomics import COUNTER_SIZE
 from ipcmules.errors import AccessError, LimitError
+
+if TYPE_CHECKING:
+    from ipcmules.config import BusConfig
 
 MAGIC = 0x33304C55_4D435049  # "IPCMUL03" as a little-endian number
 SIGNALS = 256
@@ -27,6 +30,8 @@ WORKER_SLOTS = 256
 
 PAGE = 4096
 RECORD = 256
+#: A spooler's record: as any other, then the task it has in hand.
+SPOOLER_RECORD = 1024
 ENTRY = 256
 ENDPOINT = SIGNALS * COUNTER_SIZE
 
@@ -44,8 +49,15 @@ H_CODE = 11
 H_RELOADS, H_RELOADED, H_RELOAD_FAILED = 12, 13, 14
 #: When the master looks for deadlines next (time.monotonic_ns()); 0: not unless it is told.
 H_LOOK = 15
+#: Numbers of spoolers and of their directories.
+H_SPOOLERS, H_SPOOLS = 16, 17
+#: Nanoseconds between two looks at a spool directory that nobody asked for; written by whoever sets it.
+H_FREQUENCY = 18
 #: 1 once the table has the signals that the bus before this one left: from then on it, not the file, counts.
-H_GIVEN = 16
+H_GIVEN = 19
+
+#: Bytes of the header that tell the layout.
+_START = 8 * (H_SPOOLS + 1)
 
 # Bus states, in H_STATE.
 STARTING, READY, STOPPING, STOPPED = 1, 2, 3, 4
@@ -66,15 +78,27 @@ R_DOING = 18  # what the app is doing in it: DOES_* below, shifted by 8, and a s
 
 R_HANDS = 28  # and the 3 after it: a bit a signal (shared number) that it takes, or whose handler runs
 
+# More cells of a spooler's record, whose R_MESSAGES counts tasks.
+S_NEXT = 32  # when it has something to do next (nanoseconds since the epoch), 0: nothing it knows of
+S_TASK = 33  # length of the name of the task in hand (relative to the directory), 0: none
+S_HAND = 34  # length of the name of its file in the directory (spooler/hands.py), 0: none
+S_TASK_NAME, S_HAND_NAME = 35 * 8, 35 * 8 + 512
+#: The longest names that fit, bytes.
+LONGEST_TASK, LONGEST_HAND = 512, SPOOLER_RECORD - S_HAND_NAME
+
+#: The cell of a spool directory's record: 1 if there are tasks that its queue did not take.
+D_LOOK = 0
+
 # Process states, in R_STATE.
 ABSENT, LOADING, ENTERED, WAITING, BUSY, ENDING = range(6)
 STATE_NAMES = ("absent", "loading", "running", "waiting", "busy", "ending")
 
-# Values of R_LEAVING: the master replaces it; it replaces itself (--mule-max-msgs).
-LEAVES_FOR_RELOAD, LEAVES_BY_COUNT = 1, 2
+# Values of R_LEAVING: the master replaces it; it replaces itself (--mule-max-msgs, --spooler-max-tasks); a
+# spooler has nothing to do (--spooler-cheap).
+LEAVES_FOR_RELOAD, LEAVES_BY_COUNT, LEAVES_IDLE = 1, 2, 3
 
 # Values of R_DOING, before the shift.
-DOES_NOTHING, DOES_SIGNAL, DOES_MESSAGE, DOES_BODY = range(4)
+DOES_NOTHING, DOES_SIGNAL, DOES_MESSAGE, DOES_BODY, DOES_TASK = range(5)
 
 # Bits of R_READER.
 READS_OWN, READS_SHARED = 1, 2
@@ -100,14 +124,29 @@ class Layout(NamedTuple):
 
     mules: int
     farms: int
+    spoolers: int = 0
+    spools: int = 0  #: directories that have spoolers
+
+    @classmethod
+    def of(cls, config: BusConfig) -> Layout:
+        """The layout of the bus of a configuration."""
+        return cls(len(config.mules), len(config.farms), len(config.spooler_directories), len(config.spooled))
 
     @property
     def mule_records(self) -> int:
         return PAGE
 
     @property
-    def worker_records(self) -> int:
+    def spooler_records(self) -> int:
         return self.mule_records + self.mules * RECORD
+
+    @property
+    def spool_records(self) -> int:
+        return self.spooler_records + self.spoolers * SPOOLER_RECORD
+
+    @property
+    def worker_records(self) -> int:
+        return self.spool_records + self.spools * RECORD
 
     @property
     def entries(self) -> int:
@@ -120,8 +159,8 @@ class Layout(NamedTuple):
 
     @property
     def endpoints(self) -> int:
-        """How many signal endpoints there are: mule0, worker0, the farms, the mules, held, the workers."""
-        return 3 + self.farms + self.mules + WORKER_SLOTS
+        """How many signal endpoints there are: mule0, worker0, farms, mules, spools, held, workers."""
+        return self.worker_endpoint(WORKER_SLOTS) + 1
 
     @property
     def counters(self) -> int:
@@ -131,7 +170,7 @@ class Layout(NamedTuple):
     @property
     def reserved(self) -> int:
         """Bytes reserved at creation: all but the workers' counters, reserved when one takes its number."""
-        return self.counters + (3 + self.farms + self.mules) * ENDPOINT
+        return self.counter_offset(self.worker_endpoint(1))
 
     @property
     def size(self) -> int:
@@ -159,11 +198,15 @@ class Layout(NamedTuple):
     @property
     def held(self) -> int:
         """Endpoint of what is raised before the app is loaded, and not registered yet. It has no FIFO."""
-        return 2 + self.farms + self.mules
+        return 2 + self.farms + self.mules + (1 + self.spools if self.spools else 0)
+
+    def spool_endpoint(self, number: int) -> int:
+        """Endpoint of the spoolers of a directory, from 1; 0: of all spoolers. Only where there are any."""
+        return 2 + self.farms + self.mules + number
 
     def worker_endpoint(self, number: int) -> int:
         """Endpoint of a worker, from 1."""
-        return 2 + self.farms + self.mules + number
+        return self.held + number
 
     def counter_offset(self, endpoint: int, signum: int = 0) -> int:
         """Byte offset of an endpoint's counter of a signal."""
@@ -187,6 +230,20 @@ class Table:
         """Index of the first cell of a mule's record (cells[table.mule(3) + R_PID])."""
         return (self.layout.mule_records + (number - 1) * RECORD) // 8
 
+    def spooler(self, number: int) -> int:
+        """Index of the first cell of a spooler's record."""
+        return (self.layout.spooler_records + (number - 1) * SPOOLER_RECORD) // 8
+
+    def spool(self, number: int) -> int:
+        """Index of the first cell of a spool directory's record."""
+        return (self.layout.spool_records + (number - 1) * RECORD) // 8
+
+    def record(self, role: str, number: int) -> int:
+        """Index of the first cell of the record of a 'mule', 'spooler' or 'worker'."""
+        if role == "mule":
+            return self.mule(number)
+        return self.spooler(number) if role == "spooler" else self.worker(number)
+
     def worker(self, number: int) -> int:
         """Index of the first cell of a worker's record."""
         return (self.layout.worker_records + (number - 1) * RECORD) // 8
@@ -208,6 +265,19 @@ class Table:
     def runs(self, signum: int) -> int:
         """Address of a signal's counter of runs, for ipcmules.atomics."""
         return self.base + self.layout.entries + signum * ENTRY + E_RUNS
+
+    def task(self, number: int) -> str:
+        """The task a spooler has in hand: its name relative to the directory, '' for none."""
+        return self._spooler_text(number, S_TASK, S_TASK_NAME, LONGEST_TASK)
+
+    def hand(self, number: int) -> str:
+        """The name of the file in which a spooler says what it runs (spooler/hands.py), '' for none."""
+        return self._spooler_text(number, S_HAND, S_HAND_NAME, LONGEST_HAND)
+
+    def _spooler_text(self, number: int, cell: int, start: int, longest: int) -> str:
+        first = self.layout.spooler_records + (number - 1) * SPOOLER_RECORD
+        length = min(self.cells[first // 8 + cell], longest)
+        return os.fsdecode(self.memory[first + start : first + start + length])
 
     def overflow_cell(self, endpoint: int) -> int:
         """Index of an endpoint's overflow cell."""
@@ -239,7 +309,7 @@ def create(name: str, layout: Layout, generation: int) -> Table:
         segment.close_fd()
     cells = table.cells
     cells[H_GENERATION] = generation
-    cells[H_MULES], cells[H_FARMS] = layout.mules, layout.farms
+    cells[H_MULES], cells[H_FARMS], cells[H_SPOOLERS], cells[H_SPOOLS] = layout
     cells[H_CODE] = 1
     cells[H_STATE] = STARTING
     cells[H_MAGIC] = MAGIC
@@ -267,9 +337,8 @@ def open(name: str) -> Table:
             raise AccessError(
                 f"shared memory {name} belongs to uid {found.st_uid} or is open to others: remove it"
             )
-        header = os.pread(segment.fd, 64, 0)
-        words = memoryview(header).cast("Q") if len(header) == 64 else memoryview(bytes(64)).cast("Q")
-        layout = Layout(words[H_MULES], words[H_FARMS])
+        words = memoryview(os.pread(segment.fd, _START, 0).ljust(_START, b"\0")).cast("Q")
+        layout = Layout(words[H_MULES], words[H_FARMS], words[H_SPOOLERS], words[H_SPOOLS])
         if words[H_MAGIC] != MAGIC or found.st_size != layout.size:
             raise AccessError(
                 f"shared memory {name} is not a table of this version of ipcmules: stop that bus first"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.programs.channel import serve
-from ipcmules import farm_msg, mule_get_msg, mule_id, mule_msg, signal, signal_registered
+from ipcmules import farm_msg, mule_get_msg, mule_id, mule_msg, signal, signal_registered, spool
 
 STOP = b"stop"
 
@@ -116,6 +116,41 @@ def raise_at(number: int, mule: int, waiting: int, after: float) -> float:
     return now
 
 
+def spool_many(count: int) -> float:
+    """Enqueue count small tasks; the seconds it took."""
+    start = time.monotonic()
+    for _ in range(count):
+        spool({b"key": b"value", b"number": b"1"})
+    return time.monotonic() - start
+
+
+def spool_special(what: str, path: str) -> bool:
+    """Enqueue a task that spool_app.py does not just count."""
+    spool({b"do": what.encode(), b"path": path.encode()})
+    return True
+
+
+def spool_notes(count: int, every: float) -> bool:
+    """Enqueue tasks with the time, at that pace: the spooler sleeps again before each."""
+    for _ in range(count):
+        time.sleep(every)
+        spool({b"do": b"note", b"sent": str(time.monotonic_ns()).encode()})
+    time.sleep(every)
+    return True
+
+
+def fsync_many(path: str, count: int) -> float:
+    """What the disk can do: write a little to a file and wait until it is there; the seconds it took."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    start = time.monotonic()
+    for _ in range(count):
+        os.write(descriptor, bytes(64))
+        os.fsync(descriptor)
+    spent = time.monotonic() - start
+    os.close(descriptor)
+    return spent
+
+
 def pin(cores: list[int]) -> bool:
     os.sched_setaffinity(0, cores)
     return True
@@ -124,7 +159,8 @@ def pin(cores: list[int]) -> bool:
 ACTIONS: dict[str, Callable[..., Any]] = {
     "send": send, "receive": receive, "send_farm": send_farm, "send_pool": send_pool, "drain": drain,
     "ping": ping, "pong": pong, "tick": tick, "raise_signals": raise_signals, "raise_at": raise_at,
-    "registered": signal_registered, "pin": pin,
+    "registered": signal_registered, "pin": pin, "spool_many": spool_many, "spool_special": spool_special,
+    "spool_notes": spool_notes, "fsync_many": fsync_many,
 }  # fmt: skip
 
 

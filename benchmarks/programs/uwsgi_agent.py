@@ -112,6 +112,27 @@ def raise_signals(number: int, bursts: int, burst: int) -> float:
     return spent / bursts / burst
 
 
+def spool_many(count: int) -> float:
+    spool = uwsgi.spool
+    start = time.monotonic()
+    for _ in range(count):
+        spool({b"key": b"value", b"number": b"1"})
+    return time.monotonic() - start
+
+
+def spool_special(what: str, path: str) -> bool:
+    uwsgi.spool({b"do": what.encode(), b"path": path.encode()})
+    return True
+
+
+def spool_notes(count: int, every: float) -> bool:
+    for _ in range(count):
+        time.sleep(every)
+        uwsgi.spool({b"do": b"note", b"sent": str(time.monotonic_ns()).encode()})
+    time.sleep(every)
+    return True
+
+
 def pin(cores: list[int]) -> bool:
     os.sched_setaffinity(0, cores)
     return True
@@ -120,7 +141,8 @@ def pin(cores: list[int]) -> bool:
 ACTIONS: dict[str, Callable[..., Any]] = {
     "send": send, "receive": receive, "send_farm": send_farm, "send_pool": send_pool, "drain": drain,
     "ping": ping, "pong": pong, "tick": tick, "raise_signals": raise_signals,
-    "registered": uwsgi.signal_registered, "pin": pin,
+    "registered": uwsgi.signal_registered, "pin": pin, "spool_many": spool_many,
+    "spool_special": spool_special, "spool_notes": spool_notes,
 }  # fmt: skip
 
 

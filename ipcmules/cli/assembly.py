@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 from ipcmules.cli.options import Given
 from ipcmules.config import BusConfig, Program
@@ -54,6 +55,7 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
         on_mule_death=given.get("on_mule_death", BusConfig.on_mule_death),
         max_requeues=given.get("max_requeues", BusConfig.max_requeues),
         on_hook_error=given.get("on_hook_error", BusConfig.on_hook_error),
+        **_spooling(given, directory),
     )
     for name in command[:1]:
         commandline.check_program(name, directory, "'--'")
@@ -62,10 +64,44 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
     return config
 
 
-def _directory(path: str) -> str:
+#: Options of spoolers that need nothing found: fields of BusConfig.
+_SPOOLER_FIELDS = (
+    "spooler_processes",
+    "spooler_frequency",
+    "spooler_ordered",
+    "spooler_quiet",
+    "spooler_max_tasks",
+    "spooler_signal_as_task",
+    "spooler_harakiri",
+    "spooler_cheap",
+    "spooler_nice",
+    "spooler_fsync",
+    "spooler_max_attempts",
+)
+
+
+def _spooling(given: Given, directory: str) -> dict[str, Any]:
+    """The fields of spoolers: directories as real paths, as uWSGI and the shared names of queues need them."""
+    values = {name: given.get(name, getattr(BusConfig, name)) for name in _SPOOLER_FIELDS}
+    chdir = given.get("spooler_chdir", "")
+    return {
+        **values,
+        "spoolers": tuple(
+            replace(each, directory=os.path.realpath(os.path.join(directory, each.directory)))
+            for each in given.get("spoolers", ())
+        ),
+        "spooler_chdir": _directory(os.path.join(directory, chdir), "--spooler-chdir") if chdir else "",
+        "spooler_imports": tuple(_found_import(each, directory) for each in given.get("spooler_imports", ())),
+        "touch_spoolers_reload": tuple(
+            os.path.join(directory, each) for each in given.get("touch_spoolers_reload", ())
+        ),
+    }
+
+
+def _directory(path: str, option: str = "--chdir") -> str:
     full = os.path.abspath(path)
     if not os.path.isdir(full):
-        raise ConfigError(f"--chdir: directory {path!r} does not exist: create it, or correct the option")
+        raise ConfigError(f"{option}: directory {path!r} does not exist: create it, or correct the option")
     return full
 
 

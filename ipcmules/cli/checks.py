@@ -37,6 +37,7 @@ _NEEDED = {
     "click": (8, 1),
     "rich": (13,),
     "setproctitle": (1, 3),
+    "inotify-simple": (2,),
 }
 #: Versions of click that lose the flag value of an option with an optional value.
 _BROKEN_CLICK = ((8, 3, 0), (8, 3, 1))
@@ -184,10 +185,12 @@ def _dead_bus(where: Places) -> Finding:
 
 def fits(config: BusConfig) -> list[Finding]:
     """Whether the bus that was described would fit: tried with queues and locks of another name."""
-    if not (config.mules or config.locks or config.processes):
+    if not (config.mules or config.locks or config.processes or config.spoolers):
         return []
     counts = (len(config.mules), len(config.farms), config.processes, config.locks + 1)
     what = "{} mules, {} farms, {} workers, {} locks".format(*counts)
+    if config.spoolers:
+        what += f", {len(config.spooler_directories)} spoolers"
     return [*_fits(config, what), *_memory(config), *_descriptors(config)]
 
 
@@ -221,7 +224,7 @@ def _refusal(what: str, error: IpcMulesError) -> Finding:
 
 
 def _memory(config: BusConfig) -> list[Finding]:
-    layout = table.Layout(len(config.mules), len(config.farms))
+    layout = table.Layout.of(config)
     # Each mule has a page and, as long as nothing larger is in hand, three areas of its part in use.
     mule = inflight.PAGE + 3 * sizing.WIDEST
     need = layout.reserved + config.processes * table.ENDPOINT + len(config.mules) * mule
@@ -237,7 +240,7 @@ def _memory(config: BusConfig) -> list[Finding]:
 
 
 def _descriptors(config: BusConfig) -> list[Finding]:
-    need = len(config.mules) + len(config.farms) + config.processes + _DESCRIPTORS
+    need = len(config.mules) + len(config.farms) + 5 * len(config.spooled) + config.processes + _DESCRIPTORS
     have, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if have != resource.RLIM_INFINITY and need > have:
         text = f"the master needs about {need} open files, the limit is {have}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ipcmules.config import ON_HOOK_ERROR, ON_MULE_DEATH, Program, farm, program
+from ipcmules.config import ON_HOOK_ERROR, ON_MULE_DEATH, Program, SpoolDir, farm, program
 from ipcmules.errors import ConfigError
 from ipcmules.events import texts
 from ipcmules.log import FORMATS
@@ -61,6 +61,24 @@ def _harakiri(text: str) -> float:
     if value > 1e9:
         raise ConfigError(f"{text!r} is too long a time: give seconds, 0 for none")
     return value
+
+
+def _one_or_more(text: str) -> int:
+    return number(text, 1)
+
+
+def _some_seconds(text: str) -> float:
+    value = seconds(text)
+    if not 0 < value <= 1e9:
+        raise ConfigError(f"{text!r} is not a time between looks: give seconds, more than 0, such as 30")
+    return value
+
+
+def _nice(text: str) -> int:
+    value = text[1:] if text.startswith("-") else text
+    if not (value.isascii() and value.isdigit() and len(value) <= 2 and -20 <= int(text) <= 19):
+        raise ConfigError(f"{text!r} is no niceness: give a whole number from -20 to 19")
+    return int(text)
 
 
 def _count(text: str) -> int:
@@ -151,6 +169,10 @@ def _each(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
     return lambda text: (read(text),)
 
 
+def _spool(external: bool) -> Callable[[str], tuple[SpoolDir, ...]]:
+    return lambda text: (SpoolDir(_nonblank("directory")(text), external),)
+
+
 def _application(text: str) -> tuple[str, ...]:
     # uWSGI's 'module' may name the callable too: app:application. Loading the module is enough.
     return (_nonblank("module")(text.partition(":")[0]),)
@@ -178,6 +200,9 @@ _timer = Option("signal_events", "text", lambda text: (texts.signal_timer(text),
 _rb_timer = Option(
     "signal_events", "text", lambda text: (texts.signal_timer(text, "rbtimer"),), repeatable=True
 )
+_spooler = Option("spoolers", "text", _spool(False), repeatable=True)
+_spooler_import = Option("spooler_imports", "text", _each(_nonblank("module or file")), repeatable=True)
+_frequency = Option("spooler_frequency", "seconds", _some_seconds)
 
 #: By name: the same on the command line (those that `run` declares), in ini sections and in TOML.
 OPTIONS: dict[str, Option] = {
@@ -222,6 +247,29 @@ OPTIONS: dict[str, Option] = {
     "touch-signal": _signal_file("touch"),
     "fs-signal": _signal_file("file"),
     "attach-daemon": Option("daemons", "text", _daemon, repeatable=True),
+    "spooler": _spooler,
+    "Q": _spooler,
+    "spooler-external": Option("spoolers", "text", _spool(True), repeatable=True),
+    "spooler-processes": Option("spooler_processes", "number", _one_or_more),
+    "spooler-frequency": _frequency,
+    "spooler-freq": _frequency,
+    "spooler-ordered": Option("spooler_ordered", "flag", flag),
+    "spooler-chdir": Option("spooler_chdir", "text", _nonblank("directory")),
+    "spooler-import": _spooler_import,
+    "spooler-pyimport": _spooler_import,
+    "spooler-py-import": _spooler_import,
+    "spooler-python-import": _spooler_import,
+    "spooler-quiet": Option("spooler_quiet", "flag", flag),
+    "spooler-max-tasks": Option("spooler_max_tasks", "number", _count),
+    "spooler-signal-as-task": Option("spooler_signal_as_task", "flag", flag),
+    "spooler-harakiri": Option("spooler_harakiri", "seconds", _harakiri),
+    "spooler-cheap": Option("spooler_cheap", "flag", flag),
+    "spooler-nice": Option("spooler_nice", "number", _nice),
+    "spooler-fsync": Option("spooler_fsync", "flag", flag),
+    "spooler-max-attempts": Option("spooler_max_attempts", "number", _count),
+    "touch-spoolers-reload": Option(
+        "touch_spoolers_reload", "text", _each(_nonblank("file")), repeatable=True
+    ),
     "chdir": Option("chdir", "text", _nonblank("directory")),
     "pythonpath": _path,
     "python-path": _path,

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ipcmules import log
+from ipcmules.cli import spooling
 from ipcmules.cli.assembly import build
 from ipcmules.cli.options import Given
 from ipcmules.config import BusConfig
@@ -148,6 +149,7 @@ def _option(*names: str, metavar: str, help: str, many: bool = False) -> Callabl
 )
 @_option("--touch-signal", metavar="'FILE N'", many=True, help="Raise signal N when FILE is touched.")
 @_option("--fs-signal", metavar="'PATH N'", many=True, help="Raise signal N when PATH changes in any way.")
+@spooling.options
 @_option("--chdir", metavar="DIR", help="Change directory first; other paths are relative to it.")
 @_option("--pythonpath", metavar="DIR", many=True, help="Add a directory to sys.path.")
 @_option("--queue-share", metavar="SHARE", help="Share of RLIMIT_MSGQUEUE for this bus [default: 0.5].")
@@ -254,6 +256,7 @@ def _say_ready(config: BusConfig, report: dict[str, Any]) -> None:
         _count(len(config.mules), "mule"),
         _count(len(config.farms), "farm"),
         _count(config.processes, "worker"),
+        *([_count(len(config.spooler_directories), "spooler")] if config.spoolers else []),
         _count(config.locks + 1, "lock"),
     )
     text = f"bus {config.name} ready: {', '.join(counts)}, in {report['seconds']:.2f} s"

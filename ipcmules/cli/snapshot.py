@@ -45,6 +45,9 @@ def take(where: Places) -> dict[str, Any]:
     return {
         **_nothing(where, state, found.master.pid),
         "mules": [_mule(found, shared, number) for number in range(1, len(found.config.mules) + 1)],
+        "spoolers": [
+            _spooler(found, shared, number) for number in range(1, len(found.config.spooler_directories) + 1)
+        ],
         "workers": _workers(shared) if shared is not None else [],
         "farms": {each.name: list(each.mules) for each in found.config.farms},
         "queues": [_queue(each) for each in found.queues],
@@ -84,6 +87,18 @@ def _mule(found: Description, shared: Table | None, number: int) -> dict[str, An
     }
 
 
+def _spooler(found: Description, shared: Table | None, number: int) -> dict[str, Any]:
+    record = shared.spooler(number) if shared is not None else 0
+    process = _process(shared, record)
+    process["tasks"] = process.pop("messages")
+    return {
+        "id": number,
+        "directory": found.config.spooler_directories[number - 1],
+        **process,
+        "task": shared.task(number) if shared is not None else "",
+    }
+
+
 def _workers(shared: Table) -> list[dict[str, Any]]:
     found = []
     for number in range(1, table.WORKER_SLOTS + 1):
@@ -95,7 +110,7 @@ def _workers(shared: Table) -> list[dict[str, Any]]:
 
 
 def _process(shared: Table | None, record: int) -> dict[str, Any]:
-    """What a mule's or a worker's record says; the same keys without a table."""
+    """What a mule's, spooler's or worker's record says; the same keys without a table."""
     length = table.RECORD // 8
     cells = [0] * length if shared is None else shared.cells[record : record + length].tolist()
     since = cells[table.R_SINCE]
@@ -121,6 +136,7 @@ def _doing(cells: list[int]) -> str:
         table.DOES_SIGNAL: f"handler of signal {number}",
         table.DOES_MESSAGE: "message hook",
         table.DOES_BODY: "body",
+        table.DOES_TASK: "task",
     }.get(kind, "")
 
 

@@ -30,7 +30,7 @@ def _print(found: dict[str, Any]) -> None:
     console = Console(highlight=False)
     master = f", master pid {found['master']['pid']}" if found["master"]["pid"] else ""
     console.print(f"bus {found['bus']}: {found['state']}{master}", markup=False, soft_wrap=True)
-    if not found["mules"] and not found["workers"]:
+    if not found["mules"] and not found["workers"] and not found["spoolers"]:
         return
     console.print(_processes(found))
     waiting = [f"{each['endpoint']} {each['messages']}" for each in found["queues"] if each["messages"]]
@@ -38,7 +38,11 @@ def _print(found: dict[str, Any]) -> None:
     # soft_wrap: lines that a program reads are not broken at 80 columns.
     deaths = [
         f"{kind} {each['id']} {each['last_death']} {_duration(each['last_death_ago'])} ago"
-        for kind, group in (("mule", found["mules"]), ("worker", found["workers"]))
+        for kind, group in (
+            ("mule", found["mules"]),
+            ("spooler", found["spoolers"]),
+            ("worker", found["workers"]),
+        )
         for each in group
         if each["last_death"]
     ]
@@ -56,6 +60,10 @@ def _processes(found: dict[str, Any]) -> Any:
     for title in ("pid", "messages", "signals", "respawns", "uptime"):
         table.add_column(title, justify="right", no_wrap=True)
     rows = [(f"mule {each['id']}", each["program"], each) for each in found["mules"]]
+    rows += [
+        (f"spooler {each['id']}", each["directory"], {**each, "messages": each["tasks"]})
+        for each in found["spoolers"]
+    ]
     rows += [(f"worker {each['id']}", _kind(each), each) for each in found["workers"]]
     for name, program, each in rows:
         counts = (str(each[key]) for key in ("pid", "messages", "signals", "respawns"))

@@ -1,4 +1,4 @@
-"""What follows from the death of a mule or worker, before it is started again.
+"""What follows from the death of a mule, spooler or worker, before it is started again.
 
 What it had in hand goes where --on-mule-death says (casualties.py), its record says that nobody is there,
 and somebody else is woken: a mule that was killed between its wake-up and its receive has left the message
@@ -11,7 +11,7 @@ import time
 from functools import partial
 
 from ipcmules import table
-from ipcmules.master import casualties, deaths
+from ipcmules.master import casualties, deaths, spooldirs, unfinished
 from ipcmules.master.children import Child
 from ipcmules.master.objects import Objects
 from ipcmules.master.readiness import record_of
@@ -28,13 +28,17 @@ def clean_up(objects: Objects, child: Child, pid: int) -> bool:
     cells[record + table.R_DEATH] = child.death
     cells[record + table.R_DIED] = time.time_ns()
     cells[record + table.R_DEADLINE] = 0
-    if child.role != "mule":
+    if child.role == "worker":
         return False  # its number is given back as any worker's is (attached.py)
+    if child.role == "spooler":
+        unfinished.count(objects, child, pid)
     if cells[record + table.R_PID] == pid:
         cells[record + table.R_STATE] = table.ABSENT
         cells[record + table.R_READER] = 0
         cells[record + table.R_LISTENING] = 0
         cells[record + table.R_PID] = 0
+    if child.role != "mule":
+        return False
     if deaths.is_success(
         child.death
     ):  # it ended by itself, if only by os._exit(0): what it had in hand is done
@@ -55,11 +59,22 @@ def nudge(objects: Objects, child: Child) -> None:
     if child.role == "worker":
         nudge_workers(objects)
         return
+    if child.role == "spooler":
+        nudge_spoolers(objects, child.number)
+        return
     raiser = Raiser(objects.where, objects.description, objects.table)
     raiser.nudge("mule0")
     for farm in objects.description.config.farms:
         if child.number in farm.mules:
             raiser.nudge(f"farm.{farm.name}")
+    raiser.close()
+
+
+def nudge_spoolers(objects: Objects, number: int) -> None:
+    """As nudge_workers(), for the spoolers and those of one's directory."""
+    raiser = Raiser(objects.where, objects.description, objects.table)
+    for each in (0, spooldirs.number_of(objects.description.config, number)):
+        raiser.nudge(f"spool{each}")
     raiser.close()
 
 

@@ -1,4 +1,4 @@
-"""What the master knows of each mule and worker, and when it starts one again.
+"""What the master knows of each mule, spooler and worker, and when it starts one again.
 
 Values and arithmetic only: no kernel object is touched here.
 """
@@ -19,7 +19,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.1, 30.0
 
 @dataclass
 class Child:
-    """A mule or worker that should run. pid is 0 while it does not, or its pid is not known yet."""
+    """A mule, spooler or worker that should run. pid is 0 while it does not, or its pid is not known yet."""
 
     role: str
     number: int
@@ -32,6 +32,8 @@ class Child:
     asked: int = 0  #: pid of the template that was asked for it and has not answered yet
     sentence: int = 0  #: what the master has decided about this process (deaths.py), 0: nothing
     death: int = 0  #: how the one before ended (deaths.py)
+    stack: str = ""  #: what it was doing when harakiri ended it
+    resting: bool = False  #: a spooler that ended as it had nothing to do (--spooler-cheap)
 
     @property
     def key(self) -> tuple[str, int]:
@@ -50,6 +52,8 @@ class Child:
         """The template has forked it."""
         self.pid = pid
         self.asked = self.sentence = 0
+        self.stack = ""
+        self.resting = False
         self.born = time.monotonic()
         self.spawns += 1
 
@@ -67,12 +71,13 @@ class Child:
 
 
 class Children:
-    """All mules and workers of a bus."""
+    """All mules, spoolers and workers of a bus."""
 
     def __init__(self, config: BusConfig) -> None:
         mules = [Child("mule", number) for number in range(1, len(config.mules) + 1)]
+        spoolers = [Child("spooler", number) for number in range(1, len(config.spooler_directories) + 1)]
         workers = [Child("worker", number) for number in range(1, config.processes + 1)]
-        self._all = {each.key: each for each in mules + workers}
+        self._all = {each.key: each for each in mules + spoolers + workers}
         self._by_pid: dict[int, Child] = {}
 
     def __iter__(self) -> Iterator[Child]:

@@ -6,11 +6,12 @@ Values only. A *death* is the number in the record's R_DEATH cell (docs/formats-
 from __future__ import annotations
 
 from ipcmules.master.children import describe_status, exit_code, is_signaled
-from ipcmules.table import LEAVES_BY_COUNT
+from ipcmules.table import LEAVES_BY_COUNT, LEAVES_IDLE
 
-#: Why it ended: by itself or somebody else's kill; replaced by a reload; after --mule-max-msgs; killed for
-#: a hook, handler or call that took too long; killed because it did not end in time at a reload.
-PLAIN, RELOADED, COUNTED, HARAKIRI, MERCY = range(5)
+#: Why it ended: by itself or somebody else's kill; replaced by a reload; after --mule-max-msgs or --spooler-max-tasks; killed for
+#: a hook, handler or call that took too long; killed because it did not end in time at a reload; a spooler that
+#: had nothing to do (--spooler-cheap).
+PLAIN, RELOADED, COUNTED, HARAKIRI, MERCY, IDLE = range(6)
 
 _KNOWN = 1 << 40
 _KIND_SHIFT = 32
@@ -26,12 +27,14 @@ def judge(sentence: int, leaving: int, status: int) -> int:
         kind = RELOADED
     elif leaving == LEAVES_BY_COUNT and not is_signaled(status) and exit_code(status) == 0:
         kind = COUNTED
+    elif leaving == LEAVES_IDLE and not is_signaled(status) and exit_code(status) == 0:
+        kind = IDLE
     return _KNOWN | kind << _KIND_SHIFT | status & 0xFFFF
 
 
 def is_planned(death: int) -> bool:
     """True if it was to end and another is to follow: it did not die young, however old it was."""
-    return kind_of(death) in (RELOADED, COUNTED, MERCY)
+    return kind_of(death) in (RELOADED, COUNTED, MERCY, IDLE)
 
 
 def kind_of(death: int) -> int:
@@ -52,9 +55,11 @@ def describe(death: int) -> str:
     if kind == RELOADED:
         return "was replaced by a reload"
     if kind == COUNTED:
-        return "has had its number of messages (--mule-max-msgs)"
+        return "has had its number of messages or tasks (--mule-max-msgs, --spooler-max-tasks)"
+    if kind == IDLE:
+        return "had nothing to do (--spooler-cheap)"
     if kind == HARAKIRI:
-        return "was killed by harakiri: a hook, a handler or guarded code took longer than allowed"
+        return "was killed by harakiri: a hook, a handler, a task or guarded code took longer than allowed"
     if kind == MERCY:
         return "was killed because it did not end within the mercy of a reload"
     return describe_status(death & 0xFFFF)

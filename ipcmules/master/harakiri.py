@@ -66,6 +66,7 @@ class Harakiri:
                 "error",
                 f"{child} (pid {pid}): harakiri: {self._doing(child)} takes too long. {_stacks(text)}",
             )
+            child.stack = text
             if child.pid == pid:
                 os.kill(pid, signal.SIGKILL)
 
@@ -82,6 +83,8 @@ class Harakiri:
         doing = cells[record + table.R_DOING]
         if doing >> 8 == table.DOES_SIGNAL:
             return f"the handler of signal {doing & 0xFF}"
+        if doing >> 8 == table.DOES_TASK:
+            return "a task"
         return "a message hook" if doing >> 8 == table.DOES_MESSAGE else "guarded code"
 
 

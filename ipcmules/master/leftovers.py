@@ -38,6 +38,8 @@ def save(where: Places, found: Description) -> int:
     for number in range(1, len(found.config.mules) + 1):
         count += _save_in_flight(where, found, number, order)
     for spec in found.queues:
+        if spec.is_spool:
+            continue
         for frame, priority in _frames(spec):
             count += _save_frame(where, spec, frame, priority, order)
     if count and named:

@@ -81,7 +81,8 @@ def _create_rest(
     where: Places, found: Description, prepare: Callable[[Description, table.Table], None] | None
 ) -> Objects:
     config = found.config
-    shared = table.create(where.table, table.Layout(len(config.mules), len(config.farms)), found.generation)
+    shared = table.create(where.table, table.Layout.of(config), found.generation)
+    shared.cells[table.H_FREQUENCY] = int(config.spooler_frequency * 1e9)
     shared.cells[table.H_MASTER_START] = found.master.start
     shared.cells[table.H_MASTER_PID] = found.master.pid
     inflight.create(where, len(config.mules))

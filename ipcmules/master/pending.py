@@ -35,7 +35,7 @@ def save(where: Places, found: Description, shared: Table) -> None:
     shared.cells[table.H_STATE] = table.STOPPED
     atomics.fence()
     config, layout = found.config, shared.layout
-    if (layout.mules, layout.farms) != (len(config.mules), len(config.farms)):
+    if layout != Layout.of(config):
         log.event("error", f"the table of bus {where.bus!r} is not that of its description: signals are lost")
         return
     if not config.named:
@@ -143,7 +143,7 @@ def _endpoints(shared: Table) -> list[int]:
 
 def _names(config: BusConfig) -> dict[str, int]:
     """Every endpoint the new bus will have from its start, by name."""
-    layout = Layout(len(config.mules), len(config.farms))
+    layout = Layout.of(config)
     names = dict(fifos.endpoint_names(config))
     names["held"] = layout.held
     names.update(

@@ -1,7 +1,7 @@
 """When a process counts as ready, and what a death before that means.
 
 Ready (docs/reference.md): a signal-only mule waits; a programmed one waits, or was entered and has lived for
-a moment; a worker serves. Read off the process's record in the shared table.
+a moment; a spooler waits; a worker serves. Read off the process's record in the shared table.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ _SETTLED = 300_000_000
 
 def record_of(objects: Objects, child: Child) -> int:
     """Index of the first cell of its record."""
-    if child.role == "mule":
-        return objects.table.mule(child.number)
-    return objects.table.worker(child.number)
+    return objects.table.record(child.role, child.number)
 
 
 def before_spawn(objects: Objects, child: Child) -> None:
@@ -37,7 +35,7 @@ def after_spawn(objects: Objects, child: Child) -> None:
     """It was forked: the master's own cells of the record."""
     cells, record = objects.table.cells, record_of(objects, child)
     cells[record + table.R_SPAWNS] = child.spawns
-    if child.role == "mule":
+    if child.role != "worker":
         cells[record + table.R_SINCE] = time.time_ns()
 
 

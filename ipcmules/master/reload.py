@@ -79,6 +79,7 @@ class Reloads:
         self._reread = reread
         self._code = 1
         self._asked = False
+        self._only = ""
         self._open = False
         self._current: Reload | None = None
 
@@ -87,9 +88,10 @@ class Reloads:
         self._open = True
         self._go()
 
-    def ask(self, why: str) -> None:
-        """Reload as soon as possible."""
+    def ask(self, why: str, only: str = "") -> None:
+        """Reload as soon as possible. only: replace the processes of one role alone."""
         log.event("info", f"reload: {why}")
+        self._only = only if not self._asked or self._only == only else ""
         self._asked = True
         self._go()
 
@@ -123,6 +125,7 @@ class Reloads:
             self._host,
             self._code,
             lambda text: self._done(current, text),
+            self._only,
         )
         self._current = current
         current.begin(self._reread)
@@ -151,9 +154,12 @@ class Reload:
         host: Host,
         code: int,
         done: Callable[[str], None],
+        only: str = "",
     ) -> None:
         self._loop = loop
         self._objects = objects
+        self._wanted = [each for each in children if not only or each.role == only]
+        self._only = only
         self._children = children
         self._host = host
         self._code = code
@@ -206,6 +212,8 @@ class Reload:
                 ("farms", now.farms, config.farms),
                 ("locks", now.locks, config.locks),
                 ("processes", now.processes, config.processes),
+                ("spoolers", now.spoolers, config.spoolers),
+                ("spooler-processes", now.spooler_processes, config.spooler_processes),
                 ("bus", now.name, config.name),
             )
             if before != after
@@ -238,9 +246,7 @@ class Reload:
         template.listener = self._host
         self._new = template
         self._old = self._host.adopt(template)
-        self._roll = Roll(
-            self._loop, self._objects, self._code, list(self._children), self._host.spawn, self._rolled
-        )
+        self._roll = Roll(self._loop, self._objects, self._code, self._wanted, self._host.spawn, self._rolled)
         self._roll.begin()
 
     def template_failed(self, text: str) -> None:
@@ -316,10 +322,11 @@ class Reload:
         if self._old is not None:
             self._host.retire(self._old)
             self._old = None
-        self._host.events.drop_outdated(self._code)
-        self._with_registry(self._drop_outdated)
+        if not self._only:  # else processes of the old code go on, with their signals and events
+            self._host.events.drop_outdated(self._code)
+            self._with_registry(self._drop_outdated)
         seconds = time.monotonic() - self._began
-        log.event("info", f"reloaded: {len(list(self._children))} processes replaced in {seconds:.2f} s")
+        log.event("info", f"reloaded: {len(self._wanted)} processes replaced in {seconds:.2f} s")
         self._done("")
 
     def _drop_outdated(self) -> None:

@@ -26,7 +26,7 @@ _SHM = "/dev/shm"
 _QUEUES = "/dev/mqueue"
 #: What stands behind the bus's name in the names of its segments.
 _SEGMENT = re.compile(r"(.+?)\.(?:table|inflight|m\.\d+\.\d+\.\d+(?:\.a\d+)?)\Z")
-_QUEUE = re.compile(r"(.+?)\.q\.(?:pool|mule\d+|farm\..+)\Z")
+_QUEUE = re.compile(r"(.+?)\.q\.(?:pool|mule\d+|farm\..+|spool\.\d+)\Z")
 #: A mule number further than this from the last queue found is not looked for.
 _GAP = 64
 

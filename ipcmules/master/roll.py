@@ -1,4 +1,4 @@
-"""Replacing mules and workers one after the other by processes of the template that counts now.
+"""Replacing mules, spoolers and workers one after the other by processes of the template that counts now.
 
 Each is told to finish what it holds and to leave the rest; its successor must be ready before the next is
 told. Knows children and readiness; who forks the successors is the supervisor's.
@@ -97,6 +97,9 @@ class Roll:
         elif self._too_late():
             self._give_up(child)
             return
+        elif child.resting:  # its successor will be of the new code
+            self._next()
+            return
         elif not child.pid:  # it may wait for its next start: that is now
             self._spawn(child)
         self._timer = self._loop.later(_LOOK, self._look)
@@ -115,7 +118,7 @@ class Roll:
         if child.sentence:
             return
         child.sentence, pid = deaths.RELOADED, child.pid
-        if child.role == "mule":
+        if child.role != "worker":
             # First the cell: the mule looks at it in its handler of the signal.
             self._objects.table.cells[readiness.record_of(self._objects, child) + table.R_LEAVING] = (
                 table.LEAVES_FOR_RELOAD

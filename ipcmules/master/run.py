@@ -16,7 +16,7 @@ from typing import Any
 from ipcmules import linux, liveness, log, table
 from ipcmules.config import BusConfig
 from ipcmules.errors import ConfigError, LimitError
-from ipcmules.master import leftovers, objects, owner, pending, sweep, takeover
+from ipcmules.master import leftovers, objects, owner, pending, spooldirs, sweep, takeover
 from ipcmules.master.feeder import Feeder
 from ipcmules.master.loop import Loop
 from ipcmules.master.objects import Objects
@@ -73,7 +73,7 @@ def _allow_descriptors(config: BusConfig) -> None:
 
     Raises its soft limit of open files for that, or LimitError.
     """
-    need = 2 * (len(config.mules) + len(config.farms)) + _DESCRIPTORS
+    need = 2 * (len(config.mules) + len(config.farms)) + 6 * len(config.spooled) + _DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and need > soft:
         if hard != resource.RLIM_INFINITY and need > hard:
@@ -125,6 +125,7 @@ class _Bus:
         _export(self._where)
         _set_title(f"ipcmules: {self._where.bus} master")
         sweep.unnamed(os.path.dirname(self._where.runtime))
+        spooldirs.prepare(self._config)
         endpoints = queues.endpoints(self._config)
         takeover.take_over(self._where, self._config.mercy, self._pause, endpoints)
         if self._stop_asked:

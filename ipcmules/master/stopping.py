@@ -1,8 +1,8 @@
 """The end of a bus's processes: first those that give work, then the mules, then whoever did not go.
 
-The command, the workers and the commands of crons get SIGTERM first (the command SIGINT, where that stopped
-the bus); when they are gone, or half of the mercy is over, the mules get it and drain their queues; when the
-mercy is over everybody gets SIGKILL. The daemons come last: the mules may need them to the end.
+The command, the workers, the spoolers and the commands of crons get SIGTERM first (the command SIGINT, where
+that stopped the bus); when they are gone, or half of the mercy is over, the mules get it and drain their queues;
+when the mercy is over everybody gets SIGKILL. The daemons come last: the mules may need them to the end.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Stop:
         """Send the first signals (signum to the command) and set the deadlines."""
         self._programs.stop_command(signum)
         self._programs.crons.stop()
-        for child in self._children.running("worker"):
+        for child in self._givers():
             _send(child.pid, signal.SIGTERM)
         self._loop.later(self._mercy / 2, self._half_is_over)
         self._loop.later(self._mercy, self._mercy_is_over)
@@ -53,7 +53,7 @@ class Stop:
     def check(self) -> None:
         """Somebody has ended: go on if nobody is left that gives work."""
         programs = self._programs.command_runs() or self._programs.crons.running()
-        if programs or self._children.running("worker"):
+        if programs or self._givers():
             return
         self._tell_mules()
         if not self._children.running():
@@ -63,8 +63,11 @@ class Stop:
         """A process that was being forked when the stop began is there now."""
         if self._killing:
             _send(child.pid, signal.SIGKILL)
-        elif self._mules_told or child.role == "worker":
+        elif self._mules_told or child.role != "mule":
             _send(child.pid, signal.SIGTERM)
+
+    def _givers(self) -> list[Child]:
+        return [child for child in self._children.running() if child.role != "mule"]
 
     def hurry(self) -> None:
         """Kill everybody now."""

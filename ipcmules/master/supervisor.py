@@ -15,7 +15,7 @@ from typing import Any
 from ipcmules import log, table
 from ipcmules.config import BusConfig
 from ipcmules.errors import StartError
-from ipcmules.master import after_death, deaths, pending, readiness
+from ipcmules.master import after_death, deaths, pending, readiness, spooldirs
 from ipcmules.master.attached import Attached
 from ipcmules.master.children import Child, Children, describe_status, exit_code
 from ipcmules.master.control import Control
@@ -26,6 +26,8 @@ from ipcmules.master.harakiri import Harakiri
 from ipcmules.master.loop import Loop, Timer
 from ipcmules.master.objects import Objects
 from ipcmules.master.reload import Reloads, Reread
+from ipcmules.master.resting import Resting
+from ipcmules.master.spooldirs import SpoolDirs
 from ipcmules.master.stopping import Stop
 from ipcmules.master.templates import Template
 from ipcmules.master.touch import Touch
@@ -59,6 +61,9 @@ class Supervisor:
         self.events = Events(loop, objects, self._control)
         self._reloads = Reloads(loop, objects, self._children, self, reread)
         self._touch = Touch(loop, lambda path: self.reload(f"{path} was touched"))
+        self._touch_spoolers = Touch(loop, lambda path: self._reloads.ask(f"{path} was touched", "spooler"))
+        self._spools = SpoolDirs(loop, objects)
+        self._resting = Resting(loop, objects, self._spools.queues, self.spawn)
         self._wanted: list[Child] = []
         #: Deaths of pids nobody has told us about yet: the template's word comes by another way.
         self._unknown_deaths: dict[int, int] = {}
@@ -83,6 +88,7 @@ class Supervisor:
         """Run the bus to its end. Returns the exit code; raises StartError if it could not start."""
         self._loop.watch(self._objects.notify, self._notified)
         self._loop.on_signal(signal.SIGCHLD, self._reap)
+        self._spools.begin()
         self._programs.start_daemons()
         self._start_template()
         self._word = self._loop.later(_FIRST_WORD, self._say_what_is_missing)
@@ -91,6 +97,8 @@ class Supervisor:
         self._programs.close()
         self._attached.close()
         self._control.close()
+        self._resting.close()
+        self._spools.close()
         if self._failure is not None:
             raise self._failure
         return self._code
@@ -144,13 +152,17 @@ class Supervisor:
 
     def reconfigured(self) -> None:
         """A reload has brought another configuration, or taken it back."""
-        self._touch.watch(self._config.touch_reload)
+        self._watch_touched()
         self._programs.replace_daemons(self._config.daemons)
         self._schedule()
 
     def _schedule(self) -> None:
         self._programs.crons.replace(self._config)
         self._configured.replace(self._config.signal_events)
+
+    def _watch_touched(self) -> None:
+        self._touch.watch(self._config.touch_reload)
+        self._touch_spoolers.watch(self._config.touch_spoolers_reload)
 
     def template_loaded(self) -> None:
         """The template can fork."""
@@ -180,7 +192,7 @@ class Supervisor:
         log.event("warning", f"the template {describe_status(status)}: starting it again in {delay:g} s")
         self._loop.later(delay, self._start_template)
 
-    # Mules and workers
+    # Mules, spoolers and workers
 
     def spawn(self, child: Child) -> None:
         """Have a child forked that does not run."""
@@ -275,7 +287,12 @@ class Supervisor:
             )
             return
         child.ready = True
+        if deaths.kind_of(child.death) == deaths.IDLE:
+            self._resting.add(child)
+            return
         after_death.nudge(self._objects, child)
+        if child.role == "spooler":  # what it took from the queue may not have been run
+            self._spools.look(spooldirs.number_of(self._config, child.number))
         delay = 0.0
         if child.sentence in (deaths.RELOADED, deaths.MERCY) or deaths.is_planned(child.death):
             child.young_deaths = 0
@@ -321,7 +338,7 @@ class Supervisor:
             self._word.cancel()
         self._objects.set_state(table.READY)
         pending.release(self._objects.where, self._objects.description, self._objects.table)
-        self._touch.watch(self._config.touch_reload)
+        self._watch_touched()
         self._schedule()
         try:
             self._programs.start_command()
@@ -338,6 +355,7 @@ class Supervisor:
                 "pid": os.getpid(),
                 "mules": len(self._config.mules),
                 "workers": self._config.processes,
+                "spoolers": len(self._config.spooler_directories),
                 "seconds": time.monotonic() - self._began,
             }
         )

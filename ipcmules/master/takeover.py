@@ -67,9 +67,10 @@ def old_table(where: Places) -> table.Table | None:
 
 
 def survivors(shared: table.Table) -> list[tuple[str, ProcessId]]:
-    """Processes the dead master had started that still run: its mules, and its workers."""
+    """Processes the dead master had started that still run: its mules, spoolers and workers."""
     cells, layout = shared.cells, shared.layout
     records = [(f"mule {number}", shared.mule(number)) for number in range(1, layout.mules + 1)]
+    records += [(f"spooler {number}", shared.spooler(number)) for number in range(1, layout.spoolers + 1)]
     records += [(f"worker {number}", shared.worker(number)) for number in range(1, table.WORKER_SLOTS + 1)]
     found = [
         (name, ProcessId(cells[record + table.R_PID], cells[record + table.R_START]))

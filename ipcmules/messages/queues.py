@@ -27,19 +27,20 @@ _SHRINK = 0.7
 
 
 def endpoints(config: BusConfig) -> tuple[str, ...]:
-    """The endpoints that have a queue: 'pool', 'mule1' ..., 'farm.NAME' ...; none without mules."""
+    """The endpoints that have a queue: 'pool', 'mule1' ..., 'farm.NAME' ..., 'spool.1' ... (of a directory)."""
+    spools = tuple(f"spool.{number}" for number in range(1, len(config.spooled) + 1))
     if not config.mules:
-        return ()
+        return spools
     mules = (f"mule{number}" for number in range(1, len(config.mules) + 1))
-    return ("pool", *mules, *(f"farm.{each.name}" for each in config.farms))
+    return ("pool", *mules, *(f"farm.{each.name}" for each in config.farms), *spools)
 
 
 def check_fits(config: BusConfig) -> None:
     """Raise LimitError, with need, limit and remedy, if not even the smallest queues fit under the limits."""
-    if not config.mules:
-        return
     limit = sizing.limits()
     count = len(endpoints(config))
+    if not count:
+        return
     if count > limit.queues:
         raise _too_many(count, limit)
     if limit.size < sizing.NARROWEST:
@@ -137,13 +138,15 @@ def _salvage(where: Places, spec: QueueSpec, named: bool) -> None:
                 frame, _ = queue.receive()
             except posix_ipc.BusyError:
                 break
-            for data in _contents(frame):
+            for data in () if spec.is_spool else _contents(frame):
                 count += 1
                 if named:
                     kept.store(where, data, spec.endpoint, _LEFT)
     finally:
         queue.close()
     remove_all((spec,))
+    if spec.is_spool:
+        return
     what = f"kept in {where.kept}" if named else "dropped: the bus has no name to keep them by"
     log.event("warning", f"queue {spec.name} was left by an earlier bus; messages in it: {count}, {what}")
 

@@ -134,8 +134,8 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def _count(member: Membership, cell: int) -> None:
-    if member.role == "mule":
-        record = member.table.mule(member.number)
+    if member.role in ("mule", "spooler"):
+        record = member.table.record(member.role, member.number)
     elif member.worker:
         record = member.table.worker(member.worker)
     else:

@@ -62,8 +62,9 @@ def _exit_code(end: SystemExit, tell: Callable[[BaseException], None]) -> int:
 
 def _mark_ending() -> None:
     member = membership.peek()
-    if member is not None and member.role == "mule":
-        member.table.cells[member.table.mule(member.number) + table.R_STATE] = table.ENDING
+    if member is not None and member.role in ("mule", "spooler"):
+        record = member.table.record(member.role, member.number)
+        member.table.cells[record + table.R_STATE] = table.ENDING
 
 
 def _finish(clean: bool) -> None:

@@ -1,4 +1,4 @@
-"""Deadlines of what this mule or worker runs, and what it runs, in its record; the master does the rest.
+"""Deadlines of what this mule, spooler or worker runs, and what it runs, in its record; the master does the rest.
 
 The nearest deadline is what the master sees: of hooks and handlers (--mule-harakiri), of functions with
 @harakiri, of set_user_harakiri(). The master is told only where it would look too late (H_LOOK). Knows the
@@ -67,10 +67,10 @@ doing = _nowhere
 
 
 def open_watch(member: Membership) -> None:
-    """This process is a mule or worker now."""
+    """This process is a mule, spooler or worker now."""
     global _deadlines, doing, handler_time, hook_time
     mule = member.role == "mule"
-    record = member.table.mule(member.number) if mule else member.table.worker(member.number)
+    record = member.table.record(member.role, member.number)
     _deadlines = Deadlines(member, record)
     doing = member.table.cells, record + table.R_DOING
     config = member.description.config

@@ -97,11 +97,19 @@ def install_carrier(prefix: bytes, hook: Function) -> None:
     install(hook)
 
 
-def hooks_for(message: bytes) -> list[Function]:
-    """The hooks that a message goes to: its carrier alone, else all but the carriers."""
+def carrier_of(message: bytes) -> Function | None:
+    """The carrier that a message goes to and nobody else; None for a message of the app's own."""
     for prefix, hook in _carriers.items():
         if message.startswith(prefix):
-            return [hook]
+            return hook
+    return None
+
+
+def hooks_for(message: bytes) -> list[Function]:
+    """The hooks that a message goes to: its carrier alone, else all but the carriers."""
+    carrier = carrier_of(message)
+    if carrier is not None:
+        return [carrier]
     carriers = list(_carriers.values())
     return [each for each in message_hooks if each not in carriers]
 
@@ -212,8 +220,7 @@ def _loop(body: Body, services: Services) -> None:
         message = services.get_farm_message(body.farm) if body.kind == FARM else services.get_message()
         if message is None:
             continue
-        carriers = [hook for prefix, hook in _carriers.items() if message.startswith(prefix)]
-        services.run(carriers[0] if carriers else body.function, f"a {body.kind} function", message)
+        services.run(carrier_of(message) or body.function, f"a {body.kind} function", message)
 
 
 def _rounds(body: Body, services: Services) -> None:

@@ -1,4 +1,4 @@
-"""The life of a process the master asked for, from the fork to its end: a mule or a worker.
+"""The life of a process the master asked for, from the fork to its end: a mule, a spooler or a worker.
 
 The order is that of docs/reference.md, "Processes": the app (loaded in the template already, or here
 with --lazy-apps), the post-fork hooks, then the program, or the bodies and the wait loop. Knows
@@ -22,6 +22,7 @@ from ipcmules.messages.counting import CountingInbox
 from ipcmules.messages.inbox import Inbox
 from ipcmules.mule import apps, dispatch, ending, failures, harakiri, hooks, programs, wait, worker
 from ipcmules.mule.record import Record
+from ipcmules.mule.spooling import program as spooler
 from ipcmules.signals.taker import Taker
 
 
@@ -58,6 +59,8 @@ def _live(order: Order, reported: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if order.role == "worker":
         _live_as_worker(member, order)
+    elif order.role == "spooler":
+        spooler.live(member)
     else:
         _live_as_mule(member, order)
 

@@ -1,4 +1,4 @@
-"""A mule's own record in the shared table, and the word to the master that it changed.
+"""A mule's or spooler's own record in the shared table, and the word to the master that it changed.
 
 Knows the table's cells and the notify FIFO.
 """
@@ -14,15 +14,15 @@ from ipcmules.signals import hands
 
 
 class Record:
-    """The record of the mule that this process is."""
+    """The record of the mule or spooler that this process is."""
 
     def __init__(self, member: Membership) -> None:
         self._member = member
         self._cells = member.table.cells
-        self._first = member.table.mule(member.number)
+        self._first = member.table.record(member.role, member.number)
 
     def open(self) -> None:
-        """Say that this process is the mule now, and is loading. What its predecessor counted goes on."""
+        """Say that this process is the mule or spooler now, and is loading. What its predecessor counted goes on."""
         cells, first, me = self._cells, self._first, processes.current()
         cells[first + table.R_READER] = 0
         cells[first + table.R_ENTERED] = 0
@@ -49,7 +49,7 @@ class Record:
 
     @property
     def is_reloaded(self) -> bool:
-        """True if the master replaces this mule: what is queued is for its successor and the others."""
+        """True if the master replaces this process: what is queued is for its successor and the others."""
         return bool(self._cells[self._first + table.R_LEAVING] == table.LEAVES_FOR_RELOAD)
 
     @property

@@ -17,20 +17,23 @@ from ipcmules.table import Layout
 def endpoint_names(config: BusConfig) -> list[tuple[str, int]]:
     """Name and number of every endpoint a bus has from its start (a worker's comes with the worker).
 
-    The names are what Places.fifo takes: 'mule0', 'worker0', 'farm.NAME', 'muleN'.
+    The names are what Places.fifo takes: 'mule0', 'worker0', 'farm.NAME', 'muleN', 'spool0' (all spoolers),
+    'spoolN' (those of the N-th directory).
     """
-    layout = Layout(len(config.mules), len(config.farms))
+    layout = Layout.of(config)
     names = [("mule0", layout.mule_pool), ("worker0", layout.worker_pool)]
     names += [
         (f"farm.{each.name}", layout.farm_endpoint(index)) for index, each in enumerate(config.farms, 1)
     ]
     names += [(f"mule{number}", layout.mule_endpoint(number)) for number in range(1, layout.mules + 1)]
+    if layout.spools:
+        names += [(f"spool{number}", layout.spool_endpoint(number)) for number in range(layout.spools + 1)]
     return names
 
 
 def name_of(endpoint: int, config: BusConfig) -> str:
     """The name of an endpoint, workers' included."""
-    layout = Layout(len(config.mules), len(config.farms))
+    layout = Layout.of(config)
     if endpoint == layout.held:
         return "held"
     worker = endpoint - layout.worker_endpoint(0)

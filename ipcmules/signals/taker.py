@@ -210,7 +210,7 @@ def discard(table: Table, endpoint: int) -> int:
 
 
 def _is_shared(name: str) -> bool:
-    return name in ("mule0", "worker0") or name.startswith("farm.")
+    return name in ("mule0", "worker0") or name.startswith(("farm.", "spool"))
 
 
 def _write(descriptor: int) -> None:

@@ -1,11 +1,13 @@
 """What a signal's target names: which endpoints of a bus, and whether that depends on its workers.
 
-Pure: knows the words of docs/targets.md, a bus's configuration and how many mules and farms it has.
+Knows the words of docs/targets.md, a bus's configuration and how many mules and farms it has; of files only
+what the real path of a spool directory is.
 A target that names nothing on a bus is no error: one code base runs with and without mules.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
@@ -82,7 +84,7 @@ def check(target: object) -> str:
 
 def resolve(target: str, config: BusConfig) -> Resolved:
     """What a target means on the bus of this configuration. Unknown ones resolve to nothing."""
-    layout = Layout(len(config.mules), len(config.farms))
+    layout = Layout.of(config)
     pool = (layout.mule_pool,) if config.mules else ()
     if target in _FIRST_WORKER:
         return Resolved(first=True, instead=pool, launched=config.processes)
@@ -96,7 +98,18 @@ def resolve(target: str, config: BusConfig) -> Resolved:
         names = [each.name for each in config.farms]
         name = target[len("farm_") :]
         return Resolved((layout.farm_endpoint(1 + names.index(name)),)) if name in names else Resolved()
+    if target == "spooler":
+        return Resolved((layout.spool_endpoint(0),) if layout.spools else ())
+    if target.startswith("/"):
+        return _spool(os.path.realpath(target), layout, config)
     return _numbered(target, layout, config)
+
+
+def _spool(directory: str, layout: Layout, config: BusConfig) -> Resolved:
+    directories = [each.directory for each in config.spooled]
+    if directory not in directories:
+        return Resolved()
+    return Resolved((layout.spool_endpoint(1 + directories.index(directory)),))
 
 
 def _numbered(target: str, layout: Layout, config: BusConfig) -> Resolved:

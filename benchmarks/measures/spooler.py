@@ -1,0 +1,123 @@
+"""Tasks beside uWSGI's spooler and huey: enqueueing, running, and how long one takes to its handler."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks.peers import spoolers
+from benchmarks.peers.ipcmules_bus import IpcmulesBus
+from benchmarks.peers.uwsgi_server import UwsgiServer
+from benchmarks.rows import Bench, Row, duration, interleave, rate, skipped, versus
+from benchmarks.workspace import Agent, Skip
+
+_PREFIX = "uwsgi_spoolfile_on_"
+
+
+@contextmanager
+def _held(side: IpcmulesBus | UwsgiServer, path: str) -> Iterator[None]:
+    """The spooler busy with one task, so that it takes nothing of the processor; afterwards all others go."""
+    hold = os.path.join(side.work.directory, "hold")
+    Path(hold).touch()
+    side.agents[1].call("spool_special", "hold", hold)
+    try:
+        yield
+    finally:
+        for name in os.listdir(path):
+            if name.startswith(_PREFIX):
+                os.unlink(os.path.join(path, name))
+        os.unlink(hold)
+
+
+def _enqueue(side: IpcmulesBus | UwsgiServer, path: str, count: int) -> float:
+    with _held(side, path):
+        return count / float(side.agents[1].call("spool_many", count))
+
+
+def run_enqueue(bench: Bench) -> list[Row]:
+    label = "enqueue a task, one process"
+    count = bench.scaled(10_000)
+    rows: list[Row] = []
+    sides: dict[str, Callable[[], float]] = {}
+    with ExitStack() as stack:
+        here, there = (stack.enter_context(spoolers.directory()) for _ in range(2))
+        ours = stack.enter_context(spoolers.ours(here, agents=1))
+        sides["ipcmules"] = lambda: _enqueue(ours, here, count)
+        try:
+            uwsgi = stack.enter_context(spoolers.uwsgi(there, agents=1))
+            sides["uWSGI"] = lambda: _enqueue(uwsgi, there, count)
+            sides |= _hueys(lambda huey: huey.enqueue(bench.scaled(5_000)))
+        except Skip as skip:
+            rows.append(skipped(label, str(skip)))
+        samples = interleave(sides, bench.rounds)
+    return rows + _rows(label, samples, {"uWSGI": 1})
+
+
+def _hueys(take: Callable[[spoolers.Huey], float]) -> dict[str, Callable[[], float]]:
+    hueys = {f"huey {name}": spoolers.Huey(name.lower()) for name in ("SQLite", "file")}
+    return {label: lambda huey=huey: take(huey) for label, huey in hueys.items()}  # type: ignore[misc]  # mypy sees no types in a lambda's defaults
+
+
+def _rows(label: str, samples: dict[str, list[float]], at_least: dict[str, float]) -> list[Row]:
+    mine = samples.pop("ipcmules")
+    return [
+        versus(label, peer, mine, theirs, rate, at_least=at_least.get(peer))
+        for peer, theirs in samples.items()
+    ]
+
+
+def run_drain(bench: Bench) -> list[Row]:
+    """One process, then two, each time from a directory that is full when they start."""
+    label = "tasks with an empty handler, one spooler process"
+    count = bench.scaled(20_000)
+    rows: list[Row] = []
+    with spoolers.directory() as path:
+        sides: dict[str, Callable[[], float]] = {
+            "ipcmules": lambda: spoolers.drain(spoolers.ours, path, count),
+            "two": lambda: spoolers.drain(spoolers.ours, path, 2 * count, 2),
+        }
+        try:
+            spoolers.uwsgi(path)
+            sides["uWSGI"] = lambda: spoolers.drain(spoolers.uwsgi, path, count)
+            sides |= _hueys(lambda huey: huey.drain(bench.scaled(10_000)))
+        except Skip as skip:
+            rows.append(skipped(label, str(skip)))
+        samples = interleave(sides, bench.rounds)
+    both = samples.pop("two")
+    one = samples["ipcmules"]
+    rows += _rows(label, samples, {"uWSGI": 1.5, "huey SQLite": 10})
+    cores = len(os.sched_getaffinity(0))
+    target = 1.6 if cores > 1 else None
+    return [*rows, versus("the same, two spooler processes", "one", both, one, rate, at_least=target)]
+
+
+def _latency(side: IpcmulesBus | UwsgiServer, spooler: Agent, count: int) -> float:
+    side.agents[1].call("spool_notes", count, 0.01, timeout=60)
+    side.agents[1].call("spool_special", "report", "")
+    return float(statistics.median(spooler.answer())) / 1e9
+
+
+def run_latency(bench: Bench) -> list[Row]:
+    label = "from spool() to the handler's first line, idle spooler, p50"
+    count = bench.scaled(300)
+    try:
+        with (
+            spoolers.directory() as here,
+            spoolers.directory() as there,
+            spoolers.ours(here, agents=1) as ours,
+            spoolers.uwsgi(there, agents=1) as uwsgi,
+        ):
+            our_spooler, their_spooler = ours.work.agent("spooler"), uwsgi.work.agent("spooler")
+            samples = interleave(
+                {
+                    "ipcmules": lambda: _latency(ours, our_spooler, count),
+                    "uWSGI": lambda: _latency(uwsgi, their_spooler, count),
+                },
+                bench.rounds,
+            )
+    except Skip as skip:
+        return [skipped(label, str(skip))]
+    return [versus(label, "uWSGI", samples["ipcmules"], samples["uWSGI"], duration, at_most=1)]

@@ -1,0 +1,190 @@
+"""Tasks as text and as JSON. Bytes are shown as text where they are text; pickles are never loaded."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from datetime import datetime
+from typing import Any
+
+import click
+
+from ipcmules.spooler import claim, peek
+from ipcmules.spooler.peek import Peek
+
+#: How much of a value is shown.
+_LONGEST = 2000
+_TEXT = re.compile(rb"[\x20-\x7e]{3,}")
+#: The arguments of a call with pass_arguments, which uwsgidecorators pickles.
+_PICKLED = (b"args", b"kwargs")
+
+
+def table(tasks: list[Peek]) -> None:
+    """Print tasks, a line each."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    now = time.time()
+    shown = Table(box=None, pad_edge=False)
+    for title in ("state", "age", "due", "tries", "size"):
+        shown.add_column(title, no_wrap=True, justify="left" if title == "state" else "right")
+    shown.add_column("function", overflow="fold")
+    shown.add_column("ID", no_wrap=True)
+    for task in tasks:
+        shown.add_row(
+            task.state,
+            duration(now - task.enqueued),
+            duration(task.due - now) if task.due else "",
+            str(task.record.attempts or ""),
+            size(task.size),
+            Text(_function(task)),
+            Text((f"{task.priority}/" if task.priority else "") + _safe(task.id)),
+        )
+    # IDs are there to be copied: lines are as long as they must be.
+    width = max(80, 60 + max(len(task.id) + len(task.priority) + len(_function(task)) for task in tasks))
+    Console(highlight=False, width=width, soft_wrap=True).print(shown)
+
+
+def _function(task: Peek) -> str:
+    if task.problem:
+        return "(no task)"
+    return _safe(task.function) or "-"
+
+
+def as_json(task: Peek, whole: bool = False) -> dict[str, Any]:
+    """A task for programs. whole: with its arguments and its traceback."""
+    record = task.record
+    found: dict[str, Any] = {
+        "id": _text(os.fsencode(task.id)),
+        "directory": task.directory,
+        "path": _text(os.fsencode(task.path)),
+        "state": task.state,
+        "priority": task.priority,
+        "enqueued": task.enqueued,
+        "due": task.due or None,
+        "size": task.size,
+        "pid": task.pid or None,
+        "function": task.function or None,
+        "attempts": record.attempts,
+        "retries_returned": record.returned,
+        "failed": record.time or None,
+        "reason": record.reason or None,
+        "problem": task.problem or None,
+    }
+    if whole:
+        found["traceback"] = record.traceback or None
+        found["body_size"] = _body_size(task)
+        found["arguments"] = {_text(key): value(key, data) for key, data in task.arguments.items()}
+    return found
+
+
+def one(task: Peek) -> None:
+    """Print what is known of a task."""
+    now = time.time()
+    lines = [
+        ("file", _safe(task.path)),
+        ("state", task.state + (f", pid {task.pid}" if task.pid > 0 else "")),
+        ("enqueued", f"{when(task.enqueued)}, {duration(now - task.enqueued)} ago"),
+        ("due", f"{when(task.due)}, in {duration(task.due - now)}" if task.due else ""),
+        ("priority", task.priority),
+        ("function", _function(task)),
+        ("size", f"{task.size} bytes, {_body_size(task)} of them body"),
+        ("problem", task.problem),
+        ("attempts", str(task.record.attempts or "")),
+        ("SPOOL_RETRY", f"returned {task.record.returned} times" if task.record.returned else ""),
+        ("last failure", when(task.record.time) if task.record.time else ""),
+        ("reason", _safe(task.record.reason)),
+    ]
+    for title, text in lines:
+        if text:
+            click.echo(f"{title}: {text}")
+    if task.state == peek.RUNNING and not task.arguments:
+        click.echo("arguments: this process has it, and does not look")
+    if task.arguments:
+        click.echo("arguments:")
+        for key, data in task.arguments.items():
+            click.echo(f"  {_text(key)} = {value(key, data)}")
+    if task.record.traceback:
+        click.echo(f"\n{_safe(task.record.traceback.rstrip())}")
+
+
+def body(task: Peek) -> None:
+    """Write a task's body to stdout, byte for byte."""
+    if claim.is_held(task.path):
+        return
+    with open(task.path, "rb") as file:
+        file.seek(task.body)
+        while part := file.read(1 << 20):
+            sys.stdout.buffer.write(part)
+    sys.stdout.buffer.flush()
+
+
+def counts(counted: list[dict[str, Any]]) -> None:
+    """Print what tasks_found.count() counted."""
+    if not counted:
+        click.echo("no tasks")
+    for place in counted:
+        click.echo(f"{place['directory']}: {size(place['bytes'])}{_oldest(place)}")
+        rows = [("all", place["states"]), *sorted(place["functions"].items())]
+        for name, states in rows:
+            told = ", ".join(f"{number} {state}" for state, number in states.items() if number)
+            click.echo(f"  {_safe(name) or '(no decorated function)'}: {told}")
+        if place["malformed"]:
+            click.echo(f"  no tasks, so far: {place['malformed']}")
+
+
+def _oldest(place: dict[str, Any]) -> str:
+    oldest = place["oldest_queued"]
+    return f", the oldest waits for {duration(oldest)}" if oldest else ""
+
+
+def value(key: bytes, data: bytes) -> str:
+    """An argument as text. A pickle is described and not loaded: loading one can run anything."""
+    if key in _PICKLED and data[:1] == b"\x80" and len(data) > 1:
+        words = [each.decode() for each in _TEXT.findall(data[:_LONGEST])]
+        held = f", with the texts {', '.join(map(repr, words))}" if words else ""
+        return f"(a pickle of {len(data)} bytes, protocol {data[1]}, not loaded{held})"
+    more = f" [{len(data) - _LONGEST} more bytes]" if len(data) > _LONGEST else ""
+    return _text(data[:_LONGEST]) + more
+
+
+def _body_size(task: Peek) -> int:
+    return max(0, task.size - task.body) if task.body else 0
+
+
+def _text(data: bytes) -> str:
+    return _safe(data.decode("utf-8", "backslashreplace"))
+
+
+def _safe(text: str) -> str:
+    """Nothing that a terminal would take for a command."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+
+
+def when(seconds: float) -> str:
+    """A time for people."""
+    try:
+        return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people, in its largest unit."""
+    seconds = max(0.0, seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def size(number: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("", "K", "M", "G"):
+        if number < 10_000:
+            return f"{number:.0f}{unit}"
+        number /= 1024
+    return f"{number:.0f}T"

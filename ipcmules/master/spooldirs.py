@@ -1,0 +1,168 @@
+"""The master's part in the spool directories: they exist, and what others drop into them is announced.
+
+A task that is enqueued through the bus comes with its name in the directory's queue; for whatever else puts a file
+there (uWSGI, mv, cp and rename) the master watches the directory (inotify(7)) and sends the name itself: so
+one spooler wakes for a file, not all. Knows the loop, names of files and the queues; it opens no task.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+import inotify_simple
+from inotify_simple import INotify, flags
+
+from ipcmules import log
+from ipcmules.config import BusConfig
+from ipcmules.master.loop import Loop, Timer
+from ipcmules.master.objects import Objects
+from ipcmules.messages.spooled import Spools
+from ipcmules.spooler import directory
+from ipcmules.spooler.names import TASK, is_priority
+
+#: How often a directory that is gone is looked for, seconds.
+_GONE = 0.5
+#: Our own way to write a file (O_TMPFILE and linkat) makes none of these events, nor does a claim that ends with
+#: the file removed: EXCL_UNLINK. uWSGI's makes CLOSE_WRITE, rename MOVED_TO, spooled.touch() ATTRIB.
+_MASK = int(
+    flags.CLOSE_WRITE
+    | flags.MOVED_TO
+    | flags.ATTRIB
+    | flags.EXCL_UNLINK
+    | flags.DELETE_SELF
+    | flags.MOVE_SELF
+    | flags.ONLYDIR
+)
+
+
+def prepare(config: BusConfig) -> None:
+    """Make the directories that are missing. Raises SpoolError, AccessError as spooler.directory.prepare()."""
+    for each in config.spoolers:
+        if not each.external or not os.path.isdir(each.directory):
+            directory.prepare(each.directory)
+
+
+def number_of(config: BusConfig, spooler: int) -> int:
+    """The number of a spooler's directory, from 1."""
+    return 1 + (spooler - 1) // config.spooler_processes
+
+
+class SpoolDirs:
+    """The watches over the directories of one bus. Everything happens in the loop's callbacks."""
+
+    def __init__(self, loop: Loop, objects: Objects) -> None:
+        config = objects.description.config
+        self._loop = loop
+        self._directories = [each.directory for each in config.spooled]
+        self._frequency = config.spooler_frequency
+        self._processes = config.spooler_processes
+        self._table = objects.table
+        self.queues = Spools(objects.where, objects.description, objects.table)
+        self._inotify: INotify | None = None
+        #: By watch: the number of the directory and what stands before names in it ('5/').
+        self._watches: dict[int, tuple[int, str]] = {}
+        self._timer: Timer | None = None
+
+    def begin(self) -> None:
+        """Watch from now on; before the first spooler looks, so that nothing comes between."""
+        if not self._directories:
+            return
+        try:
+            self._inotify = _open_inotify()
+        except OSError as error:
+            log.event(
+                "warning",
+                f"no inotify ({error.strerror}): files that others put into spool directories start within "
+                f"{self._frequency:g} s (sysctl fs.inotify.max_user_instances)",
+            )
+            return
+        self._loop.watch(self._inotify.fileno(), self._readable)
+        self._arm()
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._inotify is not None:
+            self._loop.forget(self._inotify.fileno())
+            self._inotify.close()
+            self._inotify = None
+        self.queues.close()
+
+    def look(self, number: int) -> None:
+        """Have a spooler of a directory look at it."""
+        self.queues.look(number)
+
+    def _arm(self) -> None:
+        """Watch what is not watched yet, and again later: directories come and go."""
+        missing = False
+        for number, path in enumerate(self._directories, 1):
+            missing |= not self._arm_tree(number, path, "")
+        self._timer = self._loop.later(_GONE if missing else self._frequency, self._arm)
+
+    def _arm_tree(self, number: int, path: str, before: str) -> bool:
+        """Watch a directory and its numbered ones, which hold tasks with a priority. False if it is gone."""
+        assert self._inotify is not None
+        try:
+            watch = self._inotify.add_watch(path, _MASK)
+        except OSError as error:
+            if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                log.event("warning", f"{path} cannot be watched: {error.strerror}")
+                return True
+            return False
+        if watch not in self._watches:
+            self._watches[watch] = (number, before)
+            if self._timer is not None:  # not at the start: spoolers look then anyway
+                self.look(number)
+        try:
+            numbered = [each for each in os.scandir(path) if is_priority(each.name) and each.is_dir()]
+        except OSError:
+            return True
+        for each in numbered:
+            self._arm_tree(number, each.path, f"{before}{each.name}/")
+        return True
+
+    def _readable(self) -> None:
+        assert self._inotify is not None
+        lost = False
+        told: set[tuple[int, str]] = set()  # one write of a file may be several events
+        for watch, mask, _cookie, name in self._inotify.read(timeout=0):
+            if mask & flags.Q_OVERFLOW:
+                for number in range(1, len(self._directories) + 1):
+                    self.look(number)
+            elif mask & (flags.DELETE_SELF | flags.MOVE_SELF | flags.IGNORED):
+                lost |= self._lose(watch, bool(mask & flags.MOVE_SELF))
+            elif watch in self._watches and name.startswith(TASK) and (watch, name) not in told:
+                told.add((watch, name))
+                number, before = self._watches[watch]
+                if not self._in_hand(number, before + name):
+                    self.queues.announce(number, before + name)
+        if lost:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._arm()
+
+    def _in_hand(self, number: int, name: str) -> bool:
+        """True if a spooler of ours runs it, or did when it died: then its death is seen next, and looked after."""
+        first = 1 + (number - 1) * self._processes
+        return any(self._table.task(each) == name for each in range(first, first + self._processes))
+
+    def _lose(self, watch: int, moved: bool) -> bool:
+        """A watched directory is gone, or has another name now. Returns whether it was known."""
+        known = self._watches.pop(watch, None)
+        if known is not None and moved:
+            assert self._inotify is not None
+            try:
+                self._inotify.rm_watch(watch)
+            except OSError:
+                pass
+        return known is not None
+
+
+def _open_inotify() -> INotify:
+    # Its first use would run ldconfig in a subprocess to find the C library: it is in this process already.
+    if inotify_simple._libc is None:
+        inotify_simple._libc = ctypes.CDLL(None, use_errno=True)
+    return INotify()

@@ -1,0 +1,192 @@
+"""Writing a task into a spool directory, so that it is there whole or not at all.
+
+A file without a name (O_TMPFILE) is written and then linked: what kills the writer before the link
+leaves nothing, a full disk neither. Where the file system has no such files (NFS, many FUSE ones), a
+file is written under a name that no spooler takes, and renamed; what a killed writer leaves of it is
+swept (sweep.py). Paths are resolved at each call: a descriptor kept open would go on writing into a
+directory that was moved away, or into whatever got its number in a program that closes all files.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+from ipcmules import linux
+from ipcmules.errors import SpoolWriteError
+from ipcmules.spooler import directory, names
+
+_UNNAMED = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
+_NAMED = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+MODE = 0o600
+#: A body up to this size is written with the arguments, in one call.
+_JOINED = 65536
+
+#: What open() says of O_TMPFILE where a file system does not have it (open(2)): EISDIR before Linux 3.11.
+_NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
+#: What linkat() says where a file without a name can be made but not given one: no /proc, a sandbox.
+_NO_LINK = frozenset({errno.ENOENT, errno.EPERM, errno.EACCES, errno.EXDEV, errno.ENOTDIR, errno.EBADF})
+
+#: False once linkat() with nothing but a descriptor was found not to work here.
+_by_descriptor = True
+
+
+class Writer:
+    """Puts tasks into one spool directory; safe to use from several threads and in forked children.
+
+    path: the directory; made and checked at the first task. fsync: return only when a task is on the disk.
+    """
+
+    def __init__(self, path: str, fsync: bool = False) -> None:
+        self.directory = os.path.realpath(path)
+        self.fsync = fsync
+        self._unnamed = True
+        #: The priorities whose directories were there, "" for the spool directory itself.
+        self._known: set[str] = set()
+
+    def put(self, head: bytes, body: bytes | memoryview = b"", at: int = 0, priority: str = "") -> str:
+        """Write a task and return its name, relative to the directory.
+
+        head: header and arguments, as codec.pack() makes them. at: when it is due, in nanoseconds since 1970;
+        0 for now. priority: "" or digits, the subdirectory.
+        Raises SpoolWriteError where it cannot be written; then nothing of it is there. AccessError as
+        directory.prepare().
+        """
+        if priority not in self._known:
+            self._make(priority)
+        try:
+            return self._put(head, body, at, priority)
+        except FileNotFoundError:
+            self._make(priority)  # removed since
+        except OSError as error:
+            raise self._failed(error) from error
+        try:
+            return self._put(head, body, at, priority)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _put(self, head: bytes, body: bytes | memoryview, at: int, priority: str) -> str:
+        where = f"{self.directory}/{priority}" if priority else self.directory
+        if self._unnamed:
+            try:
+                file = os.open(where, _UNNAMED, MODE)
+            except OSError as error:
+                if error.errno not in _NO_UNNAMED:
+                    raise
+                self._unnamed = False
+        if not self._unnamed:
+            return self._put_named(head, body, at, where, priority)
+        try:
+            if body or at or self.fsync:
+                _fill(file, head, body, at, self.fsync)
+            elif os.write(file, head) != len(head):
+                raise _full()
+            name = names.new_name()
+            linked = _link(file, f"{where}/{name}")
+        finally:
+            os.close(file)
+        if not linked:
+            self._unnamed = False
+            return self._put_named(head, body, at, where, priority)
+        if self.fsync:
+            _fsync_directory(where)
+        return f"{priority}/{name}" if priority else name
+
+    def _put_named(self, head: bytes, body: bytes | memoryview, at: int, where: str, priority: str) -> str:
+        temporary = f"{where}/{names.new_name(names.WRITING)}"
+        file = os.open(temporary, _NAMED, MODE)
+        try:
+            try:
+                # Says to the sweeper that the writer lives; gone with the process.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _fill(file, head, body, at, self.fsync)
+            finally:
+                os.close(file)
+            name = names.new_name()
+            os.rename(temporary, f"{where}/{name}")
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        if self.fsync:
+            _fsync_directory(where)
+        return f"{priority}/{name}" if priority else name
+
+    def _make(self, priority: str) -> None:
+        directory.prepare(self.directory)
+        if priority:
+            try:
+                os.mkdir(f"{self.directory}/{priority}", directory.MODE)
+            except FileExistsError:
+                pass
+            except OSError as error:
+                raise self._failed(error) from error
+        self._known.add(priority)
+
+    def _failed(self, error: OSError) -> SpoolWriteError:
+        remedy = {
+            errno.ENOSPC: "make room on its file system",
+            errno.EDQUOT: "make room in the quota",
+            errno.EMFILE: "raise the limit of open files (ulimit -n)",
+            errno.EACCES: "give this user permission to write to it",
+            errno.EROFS: "mount its file system for writing",
+        }.get(error.errno or 0, "look at the directory")
+        return SpoolWriteError(
+            error.errno,
+            f"the task could not be written to {self.directory}: {error.strerror}; nothing of it is left: "
+            f"{remedy}",
+        )
+
+
+def _fill(file: int, head: bytes, body: bytes | memoryview, at: int, fsync: bool) -> None:
+    if len(body) <= _JOINED:
+        _write(file, b"".join((head, body)))
+    else:
+        _write(file, head)
+        _write(file, body)
+    if at:
+        os.utime(file, ns=(at, at))
+    if fsync:
+        os.fsync(file)
+
+
+def _write(file: int, data: bytes | memoryview) -> None:
+    done = os.write(file, data)
+    while done < len(data):
+        # Linux takes at most 0x7ffff000 bytes at once, and less on a disk that is nearly full (write(2)).
+        more = os.write(file, memoryview(data)[done:])
+        if not more:
+            raise _full()
+        done += more
+
+
+def _full() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _link(file: int, path: str) -> bool:
+    """Give a file without a name one. False where that is not possible here, though files can be made."""
+    global _by_descriptor
+    # Linux before 6.10 wants CAP_DAC_READ_SEARCH for it. What else may be wrong, the other way says.
+    if _by_descriptor and not linux.linkat(file, b"", linux.AT_FDCWD, os.fsencode(path), linux.AT_EMPTY_PATH):
+        return True
+    try:
+        # Any src_dir_fd makes Python pass AT_SYMLINK_FOLLOW, which /proc/self/fd/N needs (open(2)).
+        os.link(f"/proc/self/fd/{file}", path, src_dir_fd=0, follow_symlinks=True)
+    except OSError as error:
+        if error.errno == errno.ENOENT and not os.path.isdir(os.path.dirname(path)):
+            raise
+        if error.errno in _NO_LINK:
+            return False
+        raise
+    _by_descriptor = False
+    return True
+
+
+def _fsync_directory(path: str) -> None:
+    """The name is on the disk only when the directory is (fsync(2))."""
+    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
