@@ -149,9 +149,15 @@ class _Bus:
         try:
             pending.save(self._where, made.description, made.table)
             leftovers.save(self._where, made.description)
+        except OSError:
+            # The next start finds it, as after a SIGKILL.
+            log.exception(
+                "what the bus leaves cannot be saved, so it stays where it is until its next start:"
+            )
+        else:
+            objects.remove(self._where, made.description, made.table)
         finally:
             made.close()
-            objects.remove(self._where, made.description, made.table)
 
     def _reload(self) -> None:
         self._reload_asked = True
