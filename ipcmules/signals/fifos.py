@@ -15,9 +15,9 @@ from ipcmules.table import Layout
 
 
 def endpoint_names(config: BusConfig) -> list[tuple[str, int]]:
-    """Name and number of every endpoint a bus has from its start (a worker's comes with the worker).
+    """Name and number of every endpoint a bus has from its start (that of an attached worker comes with it).
 
-    The names are what Places.fifo takes: 'mule0', 'worker0', 'farm.NAME', 'muleN'.
+    The names are what Places.fifo takes: 'mule0', 'worker0', 'farm.NAME', 'muleN', 'workerN'.
     """
     layout = Layout(len(config.mules), len(config.farms))
     names = [("mule0", layout.mule_pool), ("worker0", layout.worker_pool)]
@@ -25,6 +25,9 @@ def endpoint_names(config: BusConfig) -> list[tuple[str, int]]:
         (f"farm.{each.name}", layout.farm_endpoint(index)) for index, each in enumerate(config.farms, 1)
     ]
     names += [(f"mule{number}", layout.mule_endpoint(number)) for number in range(1, layout.mules + 1)]
+    names += [
+        (f"worker{number}", layout.worker_endpoint(number)) for number in range(1, config.processes + 1)
+    ]
     return names
 
 
