@@ -68,7 +68,7 @@ def run(
 
 
 def _allow_descriptors(config: BusConfig) -> None:
-    """The master holds a FIFO a mule, farm and worker open: raise its soft limit of open files, or LimitError."""
+    """The master holds a FIFO a mule, farm and worker open: raise its limit of open files, or LimitError."""
     need = len(config.mules) + len(config.farms) + config.processes + _DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and need > soft:
