@@ -188,7 +188,10 @@ def fits(config: BusConfig) -> list[Finding]:
         return []
     counts = (len(config.mules), len(config.farms), config.processes, config.locks + 1)
     what = "{} mules, {} farms, {} workers, {} locks".format(*counts)
-    return [*_fits(config, what), *_memory(config), *_descriptors(config)]
+    files = _descriptors(config)
+    # Queues are descriptors: without enough of them the trial would fail, and blame another limit.
+    trial = _fits(config, what) if files[0].level == OK else []
+    return [*trial, *_memory(config), *files]
 
 
 def _trial() -> str:
@@ -238,7 +241,7 @@ def _memory(config: BusConfig) -> list[Finding]:
 
 def _descriptors(config: BusConfig) -> list[Finding]:
     need = len(config.mules) + len(config.farms) + config.processes + _DESCRIPTORS
-    have, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _soft, have = resource.getrlimit(resource.RLIMIT_NOFILE)  # the master raises its soft limit by itself
     if have != resource.RLIM_INFINITY and need > have:
         text = f"the master needs about {need} open files, the limit is {have}"
         return [Finding(BAD, text, f"ulimit -n {2 * need}")]

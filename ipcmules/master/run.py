@@ -23,7 +23,7 @@ from ipcmules.master.objects import Objects
 from ipcmules.master.reload import Reread
 from ipcmules.master.supervisor import Report, Supervisor
 from ipcmules.messages import queues
-from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, Places, places
+from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, Places, check_state, places
 
 #: Descriptors the master needs beside those of mules and farms: its loop, sockets, attached workers.
 _DESCRIPTORS = 64
@@ -58,6 +58,7 @@ def run(
     where = places(config.name)
     lock = liveness.hold(where)
     try:
+        check_state(where)
         loop = Loop()
         try:
             return _Bus(config, where, loop, report or _log_report, began, reread).run(control)
