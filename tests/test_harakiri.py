@@ -260,7 +260,7 @@ def test_a_coroutine_handler_is_guarded(bus_env: BusEnvironment, bus_name: str, 
 def test_a_program_is_replaced_after_its_number_of_messages(
     bus_env: BusEnvironment, bus_name: str, tmp_path: Path, receive: str
 ) -> None:
-    """However it receives: by the flat functions, one at a time or from a packed frame, or in an event loop."""
+    """However it receives: by the flat functions, alone or in packed frames, or in an event loop."""
     scripts.write(
         tmp_path,
         "program.py",
