@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ipcmules.config import BusConfig
-from ipcmules.errors import FormatError
-from ipcmules.places import Places
+from ipcmules.errors import AccessError, FormatError
+from ipcmules.places import Places, denied
 from ipcmules.processes import ProcessId
 from ipcmules.version import __version__
 
@@ -80,20 +80,25 @@ def write(where: Places, description: Description) -> None:
 
 
 def read(where: Places) -> Description | None:
-    """Read the description; None if there is none, or one that this version cannot read."""
+    """Read the description; None if there is none, or none that this version and user can read."""
     try:
         return load(where)
-    except FormatError:
+    except (FormatError, AccessError):
         return None
 
 
 def load(where: Places) -> Description | None:
-    """Read the description; None if there is none. Raises FormatError if another version wrote it."""
+    """Read the description; None if there is none.
+
+    Raises FormatError if another version wrote it, AccessError if it is another user's.
+    """
     import json
 
     try:
         with open(where.description, encoding="utf-8") as file:
             data = json.load(file)
+    except PermissionError as error:
+        raise denied(where.description, error) from error
     except (OSError, ValueError):
         return None
     if not isinstance(data, dict) or data.get("format") != FORMAT:

@@ -11,8 +11,8 @@ import fcntl
 import os
 import time
 
-from ipcmules.errors import AccessError, BusRunning
-from ipcmules.places import Places, private_directory
+from ipcmules.errors import BusRunning
+from ipcmules.places import Places, denied, private_directory
 
 #: How long hold() tries against a refusal, in seconds. is_alive() holds the lock shared for some
 #: microseconds, and a master that just ended may have a child that is still between fork and exec.
@@ -29,7 +29,7 @@ def is_alive(where: Places) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise _unusable(where, error) from error
+        raise denied(where.lock, error) from error
     try:
         # Shared, so that two processes that look at the same moment do not see each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -88,7 +88,7 @@ def _open(where: Places) -> int:
     try:
         return os.open(where.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise _unusable(where, error) from error
+        raise denied(where.lock, error) from error
 
 
 def _take(descriptor: int) -> bool:
@@ -113,11 +113,4 @@ def _running(where: Places) -> str:
     return (
         f"bus {where.bus!r} is running already ({who}): stop it with 'ipcmules stop --bus {where.bus}', "
         "or choose another --bus name"
-    )
-
-
-def _unusable(where: Places, error: OSError) -> AccessError:
-    return AccessError(
-        f"the lock file {where.lock} cannot be opened: {error.strerror}; remove it, "
-        "or set IPCMULES_RUNTIME_DIR to a directory of your own"
     )

@@ -46,6 +46,11 @@ def configure() -> None:
     _logger = None
 
 
+def is_json() -> bool:
+    """True if events are written as JSON: a process that logs so writes nothing else to stderr."""
+    return os.environ.get(FORMAT_VARIABLE) == "json"
+
+
 def event(level: str, text: str, **fields: object) -> None:
     """Log one event.
 
@@ -95,7 +100,7 @@ def _stderr_handler() -> logging.Handler:
                 pass  # nobody can be told
 
     handler = Lines()
-    if os.environ.get(FORMAT_VARIABLE) == "json":
+    if is_json():
         handler.format = _as_json  # type: ignore[method-assign] # a formatter class would only wrap this
     else:
         handler.setFormatter(

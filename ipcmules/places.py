@@ -37,14 +37,21 @@ def check_name(name: str, what: str = "bus") -> str:
 def private_directory(path: str) -> str:
     """Create path with mode 0700 if it is missing; refuse one that others could write or own.
 
-    Raises AccessError if it is a symbolic link, not a directory, another user's, or open to others.
+    Raises AccessError if it cannot be made, is a symbolic link, not a directory, another user's, or open to
+    others.
     """
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        os.mkdir(path, 0o700)
+        if not os.path.lexists(path):
+            os.mkdir(path, 0o700)
     except FileExistsError:
-        pass
-    found = os.lstat(path)
+        pass  # somebody else was faster, or what is above it is no directory: then lstat says so
+    except OSError as error:
+        raise _cannot_be_made(path, error) from error
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        raise _cannot_be_made(path, error) from error
     if not stat.S_ISDIR(found.st_mode):
         raise AccessError(f"{path} is not a directory (a symbolic link does not count): remove it")
     if found.st_uid != os.geteuid():
@@ -57,6 +64,44 @@ def private_directory(path: str) -> str:
             f"{path} is open to others (mode {stat.S_IMODE(found.st_mode):04o}): chmod 700 {path}"
         )
     return path
+
+
+def _cannot_be_made(path: str, error: OSError) -> AccessError:
+    return AccessError(
+        f"the directory {path} cannot be made: {error.strerror}; set {RUNTIME_VARIABLE} "
+        f"(or {STATE_VARIABLE}) to a directory that can"
+    )
+
+
+def denied(path: str, error: OSError) -> AccessError:
+    """What to raise where a file of a bus cannot be opened: whose it is, or whose the directory above it."""
+    for each in (path, os.path.dirname(path), os.path.dirname(os.path.dirname(path))):
+        try:
+            owner = os.lstat(each).st_uid
+        except OSError:
+            continue  # the directory above it says why
+        if owner != os.geteuid():
+            return AccessError(
+                f"{each} belongs to uid {owner}, this process is uid {os.geteuid()}: run as that user, "
+                f"or set {RUNTIME_VARIABLE} to a directory of your own"
+            )
+        break
+    return AccessError(
+        f"{path} cannot be opened: {error.strerror}; remove it, "
+        f"or set {RUNTIME_VARIABLE} to a directory of your own"
+    )
+
+
+def check_state(where: Places) -> None:
+    """Raise AccessError if the bus could keep nothing in its state directory. Creates nothing."""
+    path = where.state
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    if not os.path.isdir(path) or not os.access(path, os.W_OK | os.X_OK):
+        raise AccessError(
+            f"nothing can be kept in the state directory {where.state}: {path} is no directory, or this "
+            f"process may not write there; set {STATE_VARIABLE} to a directory of your own"
+        )
 
 
 def private_state(where: Places) -> str:

@@ -20,6 +20,7 @@ import posix_ipc
 import pytest
 import sysv_ipc
 
+import ipcmules
 import scripts
 from conftest import BusEnvironment
 from ipcmules import description, table
@@ -126,7 +127,11 @@ COMMANDS = (
 
 
 def test_commands_of_another_user_are_refused(bus: Places) -> None:
-    before = sorted(os.listdir("/dev/shm")), kept.listing(bus)
+
+    def there() -> tuple[list[Path], list[str]]:
+        return sorted(Path("/dev/shm").glob(f"{bus.kernel[1:]}*")), kept.listing(bus)
+
+    before = there()
     # Not a new interpreter: nobody may have no right to read this one's files.
     modules = [f"ipcmules.{each}" for each in ("attachment", "master.run", "cli.assembly")]
     for module in (*modules, *(f"ipcmules.cli.{each}" for each in main.COMMANDS), "encodings.ascii"):
@@ -137,7 +142,11 @@ def test_commands_of_another_user_are_refused(bus: Places) -> None:
         # The kernel names that it would use carry its own uid, and the directories are not its own.
         assert said.startswith(("RuntimeError: code 1 ", "RuntimeError: code 2 ")), (arguments, said)
         assert "ipcmules: error:" in said, (arguments, said)
-    assert (sorted(os.listdir("/dev/shm")), kept.listing(bus)) == before
+        if arguments[0] != "dead":
+            assert "belongs to uid 0, this process is uid" in said and "run as that user" in said, said
+    refused = as_nobody(lambda: ipcmules.attach(bus.bus))
+    assert refused.startswith("AccessError") and "belongs to uid 0, this process is uid" in refused
+    assert there() == before
 
 
 def _command(bus: Places, arguments: tuple[str, ...]) -> None:

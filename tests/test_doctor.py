@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from conftest import BusEnvironment
 from ipcmules.messages import kept
 from ipcmules.places import places
@@ -74,3 +76,28 @@ def test_directories_leftovers_and_dead_letters(bus_env: BusEnvironment, bus_nam
 def test_wrong_options_are_errors_as_for_run(bus_env: BusEnvironment, tmp_path: Path) -> None:
     done = run_cli("doctor", "--farm", "mail:3", cwd=tmp_path)
     assert done.returncode == 2 and "names mule 3" in done.stderr
+
+
+def test_too_few_open_files_are_not_blamed_on_the_queues(bus_env: BusEnvironment) -> None:
+    limited = subprocess.run(
+        [sys.executable, "-m", "ipcmules", "doctor", "--json", "--mules", "40"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60)),
+    )
+    [finding] = bad(json.loads(limited.stdout))
+    assert limited.returncode == 1 and finding["remedy"].startswith("ulimit -n ")
+
+
+@pytest.mark.parametrize("variable", ["IPCMULES_RUNTIME_DIR", "IPCMULES_STATE_DIR"])
+def test_directories_that_cannot_be_made(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path, variable: str
+) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "below", tmp_path / "file"):
+        environment = {**os.environ, variable: str(path)}
+        arguments = ["run", "--bus", bus_name, "--mules", "1", "--", "true"]
+        done = run_cli(*arguments, env=environment)
+        assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+        assert str(path) in done.stderr and ("set IPCMULES_" in done.stderr or "remove it" in done.stderr)

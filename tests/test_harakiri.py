@@ -252,3 +252,46 @@ def test_a_coroutine_handler_is_guarded(bus_env: BusEnvironment, bus_name: str, 
         launcher.wait_output("message after")
         assert launcher.stdout.count("ended 2") == 0
     assert launcher.stderr.count("was killed by harakiri") == 1
+
+
+@pytest.mark.parametrize(
+    "receive", ["ipcmules.mule_get_msg()", "ipcmules.farm_get_msg()", "(await aio.mule_get_msg())"]
+)
+def test_a_program_is_replaced_after_its_number_of_messages(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path, receive: str
+) -> None:
+    """However it receives: by the flat functions, alone or in packed frames, or in an event loop."""
+    scripts.write(
+        tmp_path,
+        "program.py",
+        f"""
+        import asyncio, os
+        import ipcmules
+        from ipcmules import aio
+
+        async def main():
+            while True:
+                print("got", {receive}.decode(), os.getpid(), flush=True)
+
+        asyncio.run(main())
+        """,
+    )
+    target = "'all'" if "farm" in receive else "1"
+    scripts.write(
+        tmp_path,
+        "sender.py",
+        f"""
+        import ipcmules
+        ipcmules.attach({bus_name!r})
+        for number in range(70):
+            ipcmules.mule_msg(b"m%d" % number, {target})
+        """,
+    )
+    arguments = ["--bus", bus_name, "--mule=program.py", "--farm=all:1", "--mule-max-msgs", "30"]
+    with Launcher(*arguments, cwd=tmp_path) as launcher:
+        scripts.output(tmp_path / "sender.py")
+        launcher.wait_output("got m69")
+        got = re.findall(r"got (\w+) (\d+)", launcher.stdout)
+    assert [text for text, _pid in got] == [f"m{number}" for number in range(70)]
+    counts = [sum(pid == each for _text, pid in got) for each in dict.fromkeys(pid for _text, pid in got)]
+    assert counts == [30, 30, 10]

@@ -3,13 +3,53 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+from pathlib import Path
 
+import scripts
+from conftest import BusEnvironment
 from ipcmules.master import leftovers
 from ipcmules.messages import frames, kept, queues
+from support import Launcher, run_cli, wait_until
 from test_messages_support import MessageBus, message_bus, no_signal
 
 LARGE = b"l" * 50_000
+
+STUCK = """
+import os, time
+import ipcmules
+from ipcmules.decorators import signal
+
+@signal(5, target="mule1")
+def handler(number):
+    print("handled", number, flush=True)
+
+def main():
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    while True:
+        print("got", ipcmules.mule_get_msg().decode(), flush=True)
+"""
+
+
+def test_what_cannot_be_saved_stays_in_the_kernel(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    scripts.write(tmp_path, "stuck.py", STUCK)
+    options = ("--bus", bus_name, "--import", "stuck", "--mule=stuck:main")
+    with Launcher(*options, "--mule-reload-mercy", "0", cwd=tmp_path) as launcher:
+        for text in ("one", "two"):
+            assert run_cli("msg", "--bus", bus_name, "--mule", "1", text).returncode == 0
+        assert run_cli("signal", "--bus", bus_name, "5").returncode == 0
+        resource.prlimit(
+            launcher.pid, resource.RLIMIT_FSIZE, (0, 0)
+        )  # as a full disk: no file can be written
+        launcher.stop()
+    (tmp_path / "go").touch()
+    with Launcher(*options, cwd=tmp_path) as launcher:
+        wait_until(lambda: launcher.stdout.count("\n") == 3, what="all that was left")
+        assert sorted(launcher.stdout.splitlines()) == ["got one", "got two", "handled 5"]
 
 
 def killed_at(bus: MessageBus, step: int) -> None:

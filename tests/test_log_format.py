@@ -42,3 +42,14 @@ def test_json(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
 def test_a_format_that_is_none(bus_env: BusEnvironment) -> None:
     done = run_cli("run", "--log-format", "xml")
     assert done.returncode == 2 and "--log-format: 'xml' is not known: give one of text, json" in done.stderr
+
+
+def test_a_start_that_fails_is_json_too(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
+    scripts.write(tmp_path, "app.py", "raise KeyError('on purpose')")
+    options = ("--bus", bus_name, "--mules", "1", "--log-format", "json")
+    done = run_cli("run", *options, "--import", "app", cwd=tmp_path)
+    [event] = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 1 and event["level"] == "error"
+    assert "KeyError: 'on purpose'" in event["message"] and event["bus"] == bus_name
+    done = run_cli("run", *options, "--farm", "mail:7", cwd=tmp_path)
+    assert done.returncode == 2 and "mail" in json.loads(done.stderr)["message"]

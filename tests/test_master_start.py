@@ -28,6 +28,23 @@ def test_an_app_that_raises(bus_env: BusEnvironment, bus_name: str, tmp_path: Pa
     assert "KeyError: 'why'" in text
 
 
+def test_errors_before_the_apps_first_line_are_short(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    """A file that cannot be compiled, a module that is not there: our own frames would say nothing."""
+    (tmp_path / "bad.py").write_text("x = 1\ndef main(:\n")
+    for arguments in (
+        ["--import", "bad.py"],
+        ["--mule=bad.py"],
+        ["--import", "nothing"],
+        ["--mule=nothing:f"],
+    ):
+        done = run_cli("run", "--bus", bus_name, *arguments, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "bad.py" not in arguments[-1] or 'bad.py", line 2' in done.stderr
+        assert "ipcmules/mule" not in done.stderr and len(done.stderr.splitlines()) <= 5, done.stderr
+
+
 def test_an_app_that_is_missing(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
     assert "ModuleNotFoundError: No module named 'nothing'" in fails(
         tmp_path, bus_name, "--import", "nothing"

@@ -102,3 +102,25 @@ def test_a_first_start_that_is_killed_keeps_them(
         launcher.wait_ready()
         wait_until(lambda: launcher.stdout.count("handled 7") == 2, what="both signals")
         wait_until(lambda: "signal 8 dropped" in launcher.stderr, what="the word about the other one")
+
+
+def test_workers_get_what_was_raised_before_they_were_there_again(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    scripts.write(tmp_path, "app.py", APP.replace('"mule1"', '"workers"'))
+    options = ("--bus", bus_name, "--processes", "2", "--import", "app")
+    gate = tmp_path / "gate"
+    gate.touch()
+    with Launcher(*options, cwd=tmp_path):
+        gate.unlink()
+    for end in (signal.SIGKILL, None):
+        with Launcher(*options, cwd=tmp_path, ready=False) as launcher:
+            wait_until(
+                lambda: run_cli("signal", "--bus", bus_name, "7").returncode == 0, what="a bus to be joined"
+            )
+            if end is not None:
+                os.kill(launcher.pid, end)
+                launcher.wait()
+                continue
+            gate.touch()
+            wait_until(lambda: launcher.stdout.count("handled 7") == 4, what="both signals in both workers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -282,3 +283,27 @@ def test_bodies_for_a_mule_with_a_program_are_said_to_be_ignored(
         lines = [line for line in launcher.stderr.splitlines() if "ignored" in line]
     assert len(lines) == 1 and f"[{bus_name} mule 1]" in lines[0], launcher.stderr
     assert "@mule f0, @muleloop f1, @mulemsg f2, @farm f4;" in lines[0]
+
+
+def test_status_counts_what_the_process_that_runs_has_received(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(
+        "import ipcmules\nfrom ipcmules.decorators import signal\n"
+        "ipcmules.install_mule_msg_hook(lambda message: print('got', message, flush=True))\n"
+        "@signal(5, target='mule1')\ndef five(number): print('five', flush=True)\n"
+    )
+
+    def mule() -> dict[str, int]:
+        found: dict[str, int] = json.loads(run_cli("status", "--bus", bus_name, "--json").stdout)["mules"][0]
+        return found
+
+    with Launcher("--bus", bus_name, "--mule", "--import=app.py", cwd=tmp_path) as launcher:
+        for command in (["msg", "--mule", "1", "x"], ["signal", "5"]):
+            assert run_cli(command[0], "--bus", bus_name, *command[1:]).returncode == 0
+        launcher.wait_output("got")
+        launcher.wait_output("five")
+        wait_until(lambda: mule()["messages"] == mule()["signals"] == 1, what="the counts")
+        os.kill(mule()["pid"], signal.SIGKILL)
+        wait_until(lambda: mule()["respawns"] == 1 and mule()["state"] == "waiting", what="the successor")
+        assert mule()["messages"] == mule()["signals"] == 0

@@ -26,8 +26,6 @@ OK, NOTE, BAD = "ok", "note", "bad"
 _SHM = "/dev/shm"
 #: Less than this in shared memory is worth a word: large messages go to files then, bytes.
 _ROOM = 64 << 20
-#: Descriptors the master has open beside one a mule and farm.
-_DESCRIPTORS = 40
 
 #: Distribution and the oldest version; as in setup.py.
 _NEEDED = {
@@ -191,7 +189,10 @@ def fits(config: BusConfig) -> list[Finding]:
     what = "{} mules, {} farms, {} workers, {} locks".format(*counts)
     if config.spoolers:
         what += f", {len(config.spooler_directories)} spoolers"
-    return [*_fits(config, what), *_memory(config), *_descriptors(config)]
+    files = _descriptors(config)
+    # Queues are descriptors: without enough of them the trial would fail, and blame another limit.
+    trial = _fits(config, what) if files[0].level == OK else []
+    return [*trial, *_memory(config), *files]
 
 
 def _trial() -> str:
@@ -240,8 +241,10 @@ def _memory(config: BusConfig) -> list[Finding]:
 
 
 def _descriptors(config: BusConfig) -> list[Finding]:
-    need = len(config.mules) + len(config.farms) + 5 * len(config.spooled) + config.processes + _DESCRIPTORS
-    have, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    from ipcmules.master.run import open_files
+
+    need = open_files(config)
+    _soft, have = resource.getrlimit(resource.RLIMIT_NOFILE)  # the master raises its soft limit by itself
     if have != resource.RLIM_INFINITY and need > have:
         text = f"the master needs about {need} open files, the limit is {have}"
         return [Finding(BAD, text, f"ulimit -n {2 * need}")]

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from ipcmules import log
 from ipcmules.errors import ConfigError, IpcMulesError, LimitError
 
 #: In the order of --help; each is a module of this package with a click command named `command`.
@@ -83,10 +84,13 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         name = f" {arguments[0]}" if arguments[0] in COMMANDS else ""
         return _failed(f"{error.format_message()} (see 'ipcmules{name} --help')", WRONG_INPUT)
-    except (ConfigError, LimitError) as error:
-        return _failed(str(error), WRONG_INPUT)
     except IpcMulesError as error:
-        return _failed(str(error), FAILED)
+        code = WRONG_INPUT if isinstance(error, (ConfigError, LimitError)) else FAILED
+        if arguments[0] == "run" and log.is_json():
+            log.configure()
+            log.event("error", str(error))  # as everything that this process writes to stderr
+            return code
+        return _failed(str(error), code)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return code if isinstance(code, int) else 0

@@ -260,8 +260,8 @@ def _say_ready(config: BusConfig, report: dict[str, Any]) -> None:
         _count(config.locks + 1, "lock"),
     )
     text = f"bus {config.name} ready: {', '.join(counts)}, in {report['seconds']:.2f} s"
-    if os.environ.get(log.FORMAT_VARIABLE) == "json":
-        log.event("info", text)  # then everything on stderr is JSON
+    if log.is_json():
+        log.event("info", text)
     else:
         print(f"ipcmules: {text} (pid {report['pid']})", file=sys.stderr, flush=True)
 

@@ -10,6 +10,9 @@ import click
 from ipcmules.cli import snapshot
 from ipcmules.cli.target import bus_option, bus_places
 
+#: Columns of what is read by a program or a pager.
+_WIDE = 200
+
 
 @click.command()
 @bus_option
@@ -28,6 +31,8 @@ def _print(found: dict[str, Any]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    if not console.is_terminal:  # rich would fold the table at 80 columns, in the middle of a state
+        console.width = _WIDE
     master = f", master pid {found['master']['pid']}" if found["master"]["pid"] else ""
     console.print(f"bus {found['bus']}: {found['state']}{master}", markup=False, soft_wrap=True)
     if not found["mules"] and not found["workers"] and not found["spoolers"]:

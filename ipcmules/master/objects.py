@@ -18,6 +18,7 @@ from ipcmules import description as descriptions
 from ipcmules import locks, log, processes, table
 from ipcmules.config import BusConfig
 from ipcmules.description import Description, QueueSpec
+from ipcmules.errors import LimitError
 from ipcmules.messages import inflight, large, queues
 from ipcmules.places import Places, private_directory
 from ipcmules.signals import fifos
@@ -88,6 +89,7 @@ def _create_rest(
     inflight.create(where, len(config.mules))
     objects = Objects(where, found, shared)
     try:
+        _reserve_workers(where, found.config, shared)
         for name, _endpoint in fifos.endpoint_names(config):
             fifos.create(where.fifo(name))
             objects.fifos.append(fifos.open_fifo(where.fifo(name)))
@@ -102,6 +104,19 @@ def _create_rest(
         objects.close()
         raise
     return objects
+
+
+def _reserve_workers(where: Places, config: BusConfig, shared: table.Table) -> None:
+    """Signals for the workers that the master starts are counted from the start, as those for mules are."""
+    layout = shared.layout
+    try:
+        for number in range(1, config.processes + 1):
+            table.reserve(where.table, layout.counter_offset(layout.worker_endpoint(number)), table.ENDPOINT)
+    except OSError as error:
+        raise LimitError(
+            f"shared memory for the signals of {config.processes} workers: {error.strerror}; make room in "
+            "/dev/shm, or give the container more (docker: --shm-size)"
+        ) from error
 
 
 def remove(

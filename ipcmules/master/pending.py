@@ -131,31 +131,25 @@ def release(where: Places, found: Description, shared: Table) -> None:
     raiser.close()
 
 
-def _endpoints(shared: Table) -> list[int]:
+def _endpoints(shared: Table, config: BusConfig) -> list[int]:
     """The endpoints that can have counts: to look at the memory of a worker that never was allocates it."""
     layout = shared.layout
     there = list(range(layout.worker_endpoint(1)))
     for number in range(1, table.WORKER_SLOTS + 1):
-        if shared.cells[shared.worker(number) + table.R_SINCE]:
+        if number <= config.processes or shared.cells[shared.worker(number) + table.R_SINCE]:
             there.append(layout.worker_endpoint(number))
     return there
 
 
 def _names(config: BusConfig) -> dict[str, int]:
-    """Every endpoint the new bus will have from its start, by name."""
-    layout = Layout.of(config)
-    names = dict(fifos.endpoint_names(config))
-    names["held"] = layout.held
-    names.update(
-        {f"worker{number}": layout.worker_endpoint(number) for number in range(1, config.processes + 1)}
-    )
-    return names
+    """Every endpoint the new bus has from its start, by name."""
+    return dict([*fifos.endpoint_names(config), ("held", Layout.of(config).held)])
 
 
 def _all_counts(shared: Table, config: BusConfig, look: Callable[[int], int]) -> _Counts:
     """All counts that are not 0, by the endpoint's name and the signal's number."""
     found: _Counts = {}
-    for endpoint in _endpoints(shared):
+    for endpoint in _endpoints(shared, config):
         start = shared.layout.counter_offset(endpoint)
         if not any(shared.memory[start : start + table.ENDPOINT]):
             continue

@@ -23,7 +23,7 @@ from ipcmules.master.objects import Objects
 from ipcmules.master.reload import Reread
 from ipcmules.master.supervisor import Report, Supervisor
 from ipcmules.messages import queues
-from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, Places, places
+from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, Places, check_state, places
 
 #: Descriptors the master needs beside those of mules and farms: its loop, sockets (those of the control
 #: socket too), attached workers.
@@ -59,6 +59,7 @@ def run(
     where = places(config.name)
     lock = liveness.hold(where)
     try:
+        check_state(where)
         loop = Loop()
         try:
             return _Bus(config, where, loop, report or _log_report, began, reread).run(control)
@@ -68,12 +69,19 @@ def run(
         liveness.release(where, lock)
 
 
-def _allow_descriptors(config: BusConfig) -> None:
-    """The master holds a FIFO a mule and farm open, for itself and for raising what is due.
+def open_files(config: BusConfig) -> int:
+    """How many files the master of such a bus may have open at once.
 
-    Raises its soft limit of open files for that, or LimitError.
+    It holds the FIFO of each mule, farm and worker, for itself and for raising what is due; a spool directory has
+    a queue and a watch beside its FIFO.
     """
-    need = 2 * (len(config.mules) + len(config.farms)) + 6 * len(config.spooled) + _DESCRIPTORS
+    endpoints = len(config.mules) + len(config.farms) + config.processes
+    return 2 * endpoints + 6 * len(config.spooled) + _DESCRIPTORS
+
+
+def _allow_descriptors(config: BusConfig) -> None:
+    """Raise the master's soft limit of open files as far as it needs, or LimitError."""
+    need = open_files(config)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and need > soft:
         if hard != resource.RLIM_INFINITY and need > hard:
@@ -154,9 +162,15 @@ class _Bus:
         try:
             pending.save(self._where, made.description, made.table)
             leftovers.save(self._where, made.description)
+        except OSError:
+            # The next start finds it, as after a SIGKILL.
+            log.exception(
+                "what the bus leaves cannot be saved, so it stays where it is until its next start:"
+            )
+        else:
+            objects.remove(self._where, made.description, made.table)
         finally:
             made.close()
-            objects.remove(self._where, made.description, made.table)
 
     def _reload(self) -> None:
         self._reload_asked = True

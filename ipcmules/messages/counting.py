@@ -27,10 +27,10 @@ class CountingInbox(Inbox):
         # Every message is counted: none may come by the short way (membership.next_message).
         self.next = _nothing_loaded
 
-    def get(self, timeout: float | None, signals: bool, farms: bool, dispatch: Dispatch) -> bytes | None:
-        """As Inbox.get()."""
+    def receive(self, timeout: float | None, signals: bool, farms: bool, dispatch: Dispatch) -> bytes | None:
+        """As Inbox.receive(), which get() and the flat functions come to."""
         self._end_if_due()
-        data = super().get(timeout, signals, farms, dispatch)
+        data = super().receive(timeout, signals, farms, dispatch)
         if data is not None:
             self._remaining -= 1
         return data

@@ -39,7 +39,11 @@ def describe(error: BaseException) -> str:
     """An exception as text: its traceback from the app's first frame on, or our own error's message alone."""
     if isinstance(error, IpcMulesError) and error.__traceback__ is not None and _app_frames(error) is None:
         return str(error)
-    frames = _app_frames(error) or error.__traceback__
+    frames = _app_frames(error)
+    if frames is None and isinstance(error, (SyntaxError, ImportError)):
+        # A file that cannot be compiled or a module that is not there: none of the app's lines has run yet.
+        return "".join(traceback.format_exception_only(error)).rstrip()
+    frames = frames or error.__traceback__
     text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]}\n[...]\n{text[-_LONGEST // 2 :]}"

@@ -22,8 +22,10 @@ class Record:
         self._first = member.table.record(member.role, member.number)
 
     def open(self) -> None:
-        """Say that this process is the mule or spooler now, and is loading. What its predecessor counted goes on."""
+        """Say that this process is the mule or spooler now, and is loading. It counts anew, as its uptime does."""
         cells, first, me = self._cells, self._first, processes.current()
+        for counter in (table.R_MESSAGES, table.R_SIGNALS, table.R_EXCEPTIONS):
+            cells[first + counter] = 0
         cells[first + table.R_READER] = 0
         cells[first + table.R_ENTERED] = 0
         cells[first + table.R_DEADLINE] = 0

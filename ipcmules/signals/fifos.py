@@ -15,10 +15,10 @@ from ipcmules.table import Layout
 
 
 def endpoint_names(config: BusConfig) -> list[tuple[str, int]]:
-    """Name and number of every endpoint a bus has from its start (a worker's comes with the worker).
+    """Name and number of every endpoint a bus has from its start (that of an attached worker comes with it).
 
     The names are what Places.fifo takes: 'mule0', 'worker0', 'farm.NAME', 'muleN', 'spool0' (all spoolers),
-    'spoolN' (those of the N-th directory).
+    'spoolN' (those of the N-th directory), 'workerN'.
     """
     layout = Layout.of(config)
     names = [("mule0", layout.mule_pool), ("worker0", layout.worker_pool)]
@@ -28,6 +28,9 @@ def endpoint_names(config: BusConfig) -> list[tuple[str, int]]:
     names += [(f"mule{number}", layout.mule_endpoint(number)) for number in range(1, layout.mules + 1)]
     if layout.spools:
         names += [(f"spool{number}", layout.spool_endpoint(number)) for number in range(layout.spools + 1)]
+    names += [
+        (f"worker{number}", layout.worker_endpoint(number)) for number in range(1, config.processes + 1)
+    ]
     return names
 
 
