@@ -37,6 +37,8 @@ _NEEDED = {
     "click": (8, 1),
     "rich": (13,),
     "setproctitle": (1, 3),
+    "inotify-simple": (2,),
+    "cronsim": (2, 7),
 }
 #: Versions of click that lose the flag value of an option with an optional value.
 _BROKEN_CLICK = ((8, 3, 0), (8, 3, 1))
