@@ -24,7 +24,7 @@ from typing import Any
 
 from ipcmules import errors, membership, presence, processes
 from ipcmules.attachment import Calls
-from ipcmules.config import BusConfig, Farm, Program, program
+from ipcmules.config import BusConfig, CronCommand, Farm, Program, program
 from ipcmules.errors import BusRunning, ConfigError, StartError
 from ipcmules.mule import hooks
 from ipcmules.places import BUS_VARIABLE, PACKAGE, RUNTIME_VARIABLE, places, runtime_root
@@ -54,6 +54,8 @@ class Bus(Calls):
         unique and keeps nothing.
     settings: values for the app, as --set K=V. mercy: seconds a stop may take to drain.
     queue_share: the share of RLIMIT_MSGQUEUE that its queues may take.
+    crons: commands to run at certain times, each as --cron has it ("0 3 * * * backup"), or a
+        config.CronCommand. cron_harakiri: seconds such a command may take, 0 for ever.
     on_mule_death: 'dead-letter', 'requeue' (at most max_requeues times) or 'drop' a message in the hands of a
         mule that died. on_hook_error: 'log' alone, or 'keep' a message whose hook raised.
 
@@ -73,6 +75,8 @@ class Bus(Calls):
         settings: Mapping[str, str] | None = None,
         mercy: float = 60.0,
         queue_share: float = 0.5,
+        crons: Sequence[str | CronCommand] = (),
+        cron_harakiri: float = 0.0,
         on_mule_death: str = "dead-letter",
         max_requeues: int = 3,
         on_hook_error: str = "log",
@@ -90,6 +94,8 @@ class Bus(Calls):
             settings=tuple((str(key), str(value)) for key, value in (settings or {}).items()),
             mercy=mercy,
             queue_share=queue_share,
+            crons=_crons(crons),
+            cron_harakiri=cron_harakiri,
             on_mule_death=on_mule_death,
             max_requeues=max_requeues,
             on_hook_error=on_hook_error,
@@ -216,6 +222,16 @@ def _names(imports: Sequence[str]) -> tuple[str, ...]:
     if isinstance(imports, str):
         raise ConfigError(f"imports={imports!r}: give a list of modules or files, for example [{imports!r}]")
     return tuple(imports)
+
+
+def _crons(crons: Sequence[str | CronCommand]) -> tuple[CronCommand, ...]:
+    if not crons:
+        return ()
+    from ipcmules.events import texts
+
+    if isinstance(crons, str):
+        raise ConfigError(f"crons={crons!r}: give a list of them, for example [{crons!r}]")
+    return tuple(texts.cron(each) if isinstance(each, str) else texts.checked_cron(each) for each in crons)
 
 
 def _programs(mules: int | Sequence[MuleSpec]) -> tuple[Program, ...]:

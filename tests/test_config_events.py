@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ipcmules import Bus
 from ipcmules.cli import main as cli
 from ipcmules.config import BusConfig, CronCommand, SignalEvent
 from ipcmules.errors import ConfigError
@@ -150,3 +151,18 @@ def test_a_command_with_an_equals_sign_in_cron2() -> None:
     with pytest.raises(ConfigError, match="keys are minute, hour"):
         texts.cron2("A=1 command")
     assert texts.cron2("week=1 A=1 command").command == "A=1 command"
+
+
+def test_crons_of_an_embedded_bus() -> None:
+    bus = Bus(crons=["@daily a", CronCommand("* * * * *", "b", unique=True, harakiri=5)], cron_harakiri=9)
+    assert bus._config.crons == (CronCommand("@daily", "a"), CronCommand("* * * * *", "b", True, 5))
+    assert bus._config.cron_harakiri == 9
+    for wrong in (
+        "@daily a",
+        [3],
+        ["a"],
+        [CronCommand("x", "y")],
+        [CronCommand("* * * * *", "y", harakiri=-1)],
+    ):
+        with pytest.raises(ConfigError):
+            Bus(crons=wrong)  # type: ignore[arg-type]
