@@ -244,7 +244,7 @@ def test_large_answers_and_mistakes(tmp_path: Path) -> None:
 
 
 def test_what_nobody_waits_for_any_more_does_not_happen(where: Places) -> None:
-    """A question that was given up, as it lay with a stopped master, is not answered later behind one's back."""
+    """A question that was given up while it lay with a stopped master is not answered behind one's back."""
     spec = {"kind": "timer", "interval": 10**12, "iterations": 0, "overlap": True}
     wanted = {"id": "0" * 32, "signal": 1, "runtime": False, "spec": spec}
     pid = int(Path(where.lock).read_text())
