@@ -24,7 +24,7 @@ from typing import Any
 
 from ipcmules import errors, membership, presence, processes, reloading
 from ipcmules.attachment import Calls
-from ipcmules.config import BusConfig, Farm, Program, program
+from ipcmules.config import BusConfig, CronCommand, Farm, Program, program
 from ipcmules.errors import BusRunning, ConfigError, NotAttached, StartError
 from ipcmules.master import commandline
 from ipcmules.mule import hooks
@@ -59,6 +59,8 @@ class Bus(Calls):
     max_messages: a mule is replaced after so many, 0 never.
     daemons: commands to run beside the mules. touch_reload: files whose change asks for a reload.
     queue_share: the share of RLIMIT_MSGQUEUE that its queues may take.
+    crons: commands to run at certain times, each as --cron has it ("0 3 * * * backup"), or a
+        config.CronCommand. cron_harakiri: seconds such a command may take, 0 for ever.
     on_mule_death: 'dead-letter', 'requeue' (at most max_requeues times) or 'drop' a message in the hands of a
         mule that died. on_hook_error: 'log' alone, or 'keep' a message whose hook raised.
 
@@ -83,6 +85,8 @@ class Bus(Calls):
         daemons: Sequence[str] = (),
         touch_reload: Sequence[str | os.PathLike[str]] = (),
         queue_share: float = 0.5,
+        crons: Sequence[str | CronCommand] = (),
+        cron_harakiri: float = 0.0,
         on_mule_death: str = "dead-letter",
         max_requeues: int = 3,
         on_hook_error: str = "log",
@@ -105,6 +109,8 @@ class Bus(Calls):
             daemons=_daemons(daemons),
             touch_reload=tuple(map(os.path.abspath, _texts("touch_reload", touch_reload, "app.py"))),
             queue_share=queue_share,
+            crons=_crons(crons),
+            cron_harakiri=cron_harakiri,
             on_mule_death=on_mule_death,
             max_requeues=max_requeues,
             on_hook_error=on_hook_error,
@@ -254,6 +260,16 @@ def _daemons(given: Sequence[str]) -> tuple[str, ...]:
     for each in commands:
         commandline.check(each, os.getcwd())
     return commands
+
+
+def _crons(crons: Sequence[str | CronCommand]) -> tuple[CronCommand, ...]:
+    if not crons:
+        return ()
+    from ipcmules.events import texts
+
+    if isinstance(crons, str):
+        raise ConfigError(f"crons={crons!r}: give a list of them, for example [{crons!r}]")
+    return tuple(texts.cron(each) if isinstance(each, str) else texts.checked_cron(each) for each in crons)
 
 
 def _programs(mules: int | Sequence[MuleSpec]) -> tuple[Program, ...]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipcmules import api, membership, scheduling
 from ipcmules.signals.registry import Registration
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from ipcmules.events.specs import Spec
 
 F = TypeVar("F", bound=Callable[..., Any])

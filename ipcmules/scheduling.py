@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 from ipcmules import membership, presence
@@ -16,6 +15,8 @@ from ipcmules.membership import Membership
 from ipcmules.signals.registry import Registration, check_number
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from ipcmules.events.recorder import Record, Recorder
     from ipcmules.events.specs import Spec
 

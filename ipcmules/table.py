@@ -110,7 +110,7 @@ E_TARGET, E_HANDLER = 64, 128
 #: counter of runs (E_RUNS, ipcmules.atomics), then cells.
 REGISTRATION = 192
 E_RUNS = 192
-E_DURATION, E_BEGAN, E_EXCEPTIONS = 28, 29, 30  # of the last run, ns; time.time_ns(); how many (approximate)
+E_DURATION, E_BEGAN, E_EXCEPTIONS = 28, 29, 30  # of the last run, ns; time.monotonic_ns(); how many (about)
 # Values of an endpoint's overflow cell other than 0 (ipcmules/signals/taker.py).
 MARKED, NUDGED = 1, 2
 #: In E_FLAGS: registered outside loading the app, by the process in the owner cells.
@@ -224,6 +224,8 @@ class Table:
         self.layout = layout
         self.memory = mmap.mmap(descriptor, layout.size)
         self.cells = memoryview(self.memory).cast("B").cast("Q")
+        #: Index of the first cell of signal 0's entry: asked for at every signal.
+        self._entries = layout.entries // 8
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
 
     def mule(self, number: int) -> int:
@@ -250,7 +252,7 @@ class Table:
 
     def entry(self, signum: int) -> int:
         """Index of the first cell of a signal's entry."""
-        return (self.layout.entries + signum * ENTRY) // 8
+        return self._entries + signum * (ENTRY // 8)
 
     def text(self, signum: int, where: int) -> str:
         """A signal entry's target (E_TARGET) or handler name (E_HANDLER)."""
@@ -264,7 +266,7 @@ class Table:
 
     def runs(self, signum: int) -> int:
         """Address of a signal's counter of runs, for ipcmules.atomics."""
-        return self.base + self.layout.entries + signum * ENTRY + E_RUNS
+        return self.base + 8 * self.entry(signum) + E_RUNS
 
     def task(self, number: int) -> str:
         """The task a spooler has in hand: its name relative to the directory, '' for none."""

@@ -243,6 +243,20 @@ def test_large_answers_and_mistakes(tmp_path: Path) -> None:
     assert set(peers) == {processes.current()}
 
 
+def test_what_nobody_waits_for_any_more_does_not_happen(where: Places) -> None:
+    """A question that was given up while it lay with a stopped master is not answered behind one's back."""
+    spec = {"kind": "timer", "interval": 10**12, "iterations": 0, "overlap": True}
+    wanted = {"id": "0" * 32, "signal": 1, "runtime": False, "spec": spec}
+    pid = int(Path(where.lock).read_text())
+    os.kill(pid, 19)
+    try:
+        with pytest.raises(BusStopped):
+            control.ask(where, {"do": "events.add", "code": 0, "events": [wanted]}, timeout=0.3)
+    finally:
+        os.kill(pid, 18)
+    assert control.ask(where, LIST) == {"events": []}
+
+
 def test_a_stopped_master_is_waited_for_and_then_named(where: Places) -> None:
     pid = int(Path(where.lock).read_text())
     os.kill(pid, 19)

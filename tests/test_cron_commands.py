@@ -76,8 +76,9 @@ class Running:
         self.commands.stop()
         self.commands.kill()
         self.until(lambda: not self.commands.running())
+        pid = self.guard.pid
         self.guard.finish()
-        if pid := self.guard.pid:
+        if pid:
             os.waitpid(pid, 0)
         self.loop.close()
         linux._prctl(linux._PR_SET_CHILD_SUBREAPER, 0)

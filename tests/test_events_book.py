@@ -117,6 +117,25 @@ def test_what_others_remove_while_code_is_on_trial_stays_removed() -> None:
     assert names(found) == []
 
 
+def test_what_was_removed_does_not_come_back_with_the_same_code() -> None:
+    """A mule that is started again with --lazy-apps loads the app again. Attached processes may bring it back."""
+    found, _source = book()
+    found.add(event("a"))
+    (one,) = found
+    found.remove(one)
+    found.add(event("a"))
+    assert names(found) == []
+    found.begin_trial(2)
+    found.add(event("a", code=2))
+    found.drop_outdated(2)
+    assert names(found) == ["a"]
+    found.add(event("b", code=0))
+    (other,) = (each for each in found if each.digest == "b")
+    found.remove(other)
+    found.add(event("b", code=0))
+    assert names(found) == ["a", "b"]
+
+
 def test_a_process_of_old_code_changes_nothing() -> None:
     found, _source = book()
     found.add(event("a", 1, code=1))

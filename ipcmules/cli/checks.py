@@ -36,6 +36,7 @@ _NEEDED = {
     "rich": (13,),
     "setproctitle": (1, 3),
     "inotify-simple": (2,),
+    "cronsim": (2, 7),
 }
 #: Versions of click that lose the flag value of an option with an optional value.
 _BROKEN_CLICK = ((8, 3, 0), (8, 3, 1))

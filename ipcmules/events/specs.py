@@ -7,12 +7,13 @@ because what it reads came through a socket. NamedTuples: `import ipcmules` need
 from __future__ import annotations
 
 import os
-from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipcmules.errors import EventError, EventTypeError
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from ipcmules.events.cron import CronSchedule
 
 #: Kinds of events, as users see them.

@@ -43,6 +43,15 @@ def cron2(text: str) -> CronCommand:
     return _command(when, rest, _number(values.get("unique", "0"), "unique", 1) == 1, harakiri)
 
 
+def checked_cron(cron: CronCommand) -> CronCommand:
+    """One that a program has made, checked as those of options are. Raises ConfigError."""
+    if not isinstance(cron, CronCommand):
+        raise ConfigError(f"{cron!r} is no cron: give a str such as '0 3 * * * backup', or a CronCommand")
+    if cron.harakiri is not None and not 0 <= cron.harakiri <= 1e9:
+        raise ConfigError(f"harakiri={cron.harakiri!r}: give seconds, 0 (for ever) or more")
+    return _command(cron.when, cron.command, cron.unique, cron.harakiri)
+
+
 def signal_timer(text: str, kind: str = specs.TIMER) -> SignalEvent:
     """--signal-timer: 'N SECONDS'; --signal-rbtimer: the same, and perhaps ITERATIONS. Raises ConfigError."""
     words = text.split()

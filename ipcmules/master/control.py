@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -151,10 +152,16 @@ class _Connection:
             data = b""
         self._received += data
         line, newline, _rest = self._received.partition(b"\n") if b"\n" in data else (b"", b"", b"")
-        if newline:
+        if newline and not self._has_hung_up():
             self._reply(bytes(line))
-        elif not data or len(self._received) > LONGEST:
+        elif newline or not data or len(self._received) > LONGEST:
             self.close()
+
+    def _has_hung_up(self) -> bool:
+        """True if nobody waits for the answer any more: then what was asked must not happen either."""
+        poll = select.poll()
+        poll.register(self._socket, 0)  # POLLHUP comes unasked, and not for half a shutdown (poll(2))
+        return bool(poll.poll(0))
 
     def _reply(self, line: bytes) -> None:
         self.asked = True

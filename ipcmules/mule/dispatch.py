@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable, Coroutine
+from functools import partial
+from time import monotonic_ns
 from types import CoroutineType
 from typing import Any
 
-from ipcmules import atomics, log, membership, table
+from ipcmules import log, membership, table
+from ipcmules.atomics import increment
 from ipcmules.membership import Membership
 from ipcmules.mule import harakiri
 from ipcmules.signals import hands
@@ -50,34 +52,29 @@ def run_signal(shared: int, unregistered: str = "log", task: Task | None = None)
             _unhandled.add(shared)
             log.event("warning", f"signal {number} has no handler in this process: dropped (said once)")
         return
-    ended = _begin(member.table if member is not None else None, shared)
+    if member is None:
+        _call(handler, f"the handler of signal {number}", number)
+        hands.release(shared)
+        return
+    cells, entry = member.table.cells, member.table.entry(shared)
+    increment(member.table.base + 8 * entry + table.E_RUNS)
+    began = cells[entry + table.E_BEGAN] = monotonic_ns()
+    result, raised = None, False
     try:
         result, raised = _call(handler, f"the handler of signal {number}", number)
-    except BaseException:  # it ends the process
-        ended(False)
-        raise
-    if task is not None and isinstance(result, CoroutineType):
-        task(result, lambda: ended(False))
-    else:
-        ended(raised)
-
-
-def _begin(shared_table: table.Table | None, shared: int) -> Callable[[bool], None]:
-    """Count in the signal's entry that a run begins. Returns what to call at its end: with "it raised"."""
-    if shared_table is None:
-        return lambda raised: hands.release(shared)
-    cells, entry = shared_table.cells, shared_table.entry(shared)
-    atomics.increment(shared_table.runs(shared))
-    began = time.monotonic_ns()
-    cells[entry + table.E_BEGAN] = time.time_ns()
-
-    def ended(raised: bool) -> None:
-        cells[entry + table.E_DURATION] = time.monotonic_ns() - began
+    finally:
         if raised:
             cells[entry + table.E_EXCEPTIONS] += 1
-        hands.release(shared)
+        if result is None or task is None or not isinstance(result, CoroutineType):
+            cells[entry + table.E_DURATION] = monotonic_ns() - began
+            hands.release(shared)
+        else:
+            task(result, partial(_task_ended, cells, entry, shared, began))
 
-    return ended
+
+def _task_ended(cells: memoryview, entry: int, shared: int, began: int) -> None:
+    cells[entry + table.E_DURATION] = monotonic_ns() - began
+    hands.release(shared)
 
 
 def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:

@@ -15,6 +15,8 @@ from ipcmules.table import R_HANDS
 #: A process with no record writes here, and nobody reads it.
 _NOWHERE = memoryview(bytearray(32)).cast("Q")
 
+_BITS = [1 << (number & 63) for number in range(256)]
+
 _cells = _NOWHERE
 _first = 0
 _held: dict[int, int] = {}
@@ -30,7 +32,7 @@ def open_record(cells: memoryview, record: int) -> None:
         for number in range(4):
             _cells[_first + number] = 0
         for number in _held:
-            _cells[_first + (number >> 6)] |= 1 << (number & 63)
+            _cells[_first + (number >> 6)] |= _BITS[number]
 
 
 def close_record() -> None:
@@ -43,21 +45,20 @@ def close_record() -> None:
 def hold(number: int) -> None:
     """A signal, by its shared number, is about to be taken."""
     with _lock:
-        count = _held.get(number, 0)
-        _held[number] = count + 1
-        if not count:
-            _cells[_first + (number >> 6)] |= 1 << (number & 63)
+        if number in _held:
+            _held[number] += 1
+        else:
+            _held[number] = 1
+            _cells[_first + (number >> 6)] |= _BITS[number]
 
 
 def release(number: int) -> None:
     """It was not there after all, or its handler has ended. More than was held does no harm."""
     with _lock:
-        count = _held.get(number, 0)
-        if count > 1:
-            _held[number] = count - 1
-        elif count:
-            del _held[number]
-            _cells[_first + (number >> 6)] &= ~(1 << (number & 63))
+        if _held.get(number, 1) > 1:
+            _held[number] -= 1
+        elif _held.pop(number, 0):
+            _cells[_first + (number >> 6)] &= ~_BITS[number]
 
 
 def is_held(cells: memoryview, record: int, number: int) -> bool:

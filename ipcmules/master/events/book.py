@@ -49,6 +49,9 @@ class Book:
     def __init__(self, source: Callable[[str], Source]) -> None:
         self._source = source
         self._events: dict[str, Event] = {}
+        #: What was removed of what the app had registered, and the generation of that code: processes that
+        #: load the same code again (--lazy-apps) do not bring it back.
+        self._removed: dict[str, int] = {}
         #: Generation of the code that a reload has on trial, 0: none; and what it changed: what was there
         #: before.
         self._trial = 0
@@ -66,6 +69,8 @@ class Book:
 
     def add(self, wanted: Event) -> None:
         """Register an event. The same one again keeps its phase, counts and iterations, if unchanged."""
+        if 0 < wanted.code <= self._removed.get(wanted.digest, 0):
+            return
         known = self._events.get(wanted.digest)
         self._remember(wanted.digest, wanted.code)
         if known is None:
@@ -86,6 +91,8 @@ class Book:
         """It is wanted no more. code: the generation of who says so."""
         self._remember(event.digest, code)
         self._drop(event)
+        if not event.runtime:
+            self._removed[event.digest] = event.code
 
     # Reloads
 
@@ -97,6 +104,7 @@ class Book:
         """The code on trial is not taken: what it registered, changed or removed is as it was."""
         changed, self._changed = self._changed, {}
         for digest, before in changed.items():
+            self._removed.pop(digest, None)
             now = self._events.get(digest)
             if before is None:
                 if now is not None:
@@ -115,6 +123,7 @@ class Book:
         What was registered outside loading the app stays while its owner lives.
         """
         self._trial, self._changed = 0, {}
+        self._removed = {digest: each for digest, each in self._removed.items() if each >= code}
         dropped = [each for each in self._events.values() if _is_outdated(each, code)]
         for each in dropped:
             self._drop(each)

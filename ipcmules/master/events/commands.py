@@ -112,23 +112,32 @@ class Commands:
         self._start(task)
 
     def _start(self, task: _Task) -> None:
+        try:
+            run = self._spawn(task)
+        except OSError as error:  # also for want of descriptors or processes: crons pile up
+            log.event("error", f"{task.label} cannot be run: {error.strerror}")
+            return
+        self._runs.append(run)
+        try:
+            self._guard.add(run.group)
+        except OSError as error:
+            log.event("error", f"the guard of commands cannot be started: {error.strerror}")
+        log.event("info", f"{task.label} started (pid {run.pid})")
+        allowed = self._harakiri if task.command.harakiri is None else task.command.harakiri
+        if allowed:
+            run.harakiri = self._loop.later(allowed, lambda: self._takes_too_long(run, allowed))
+
+    def _spawn(self, task: _Task) -> _Run:
         output = Output(self._loop, lambda line: log.event("info", f"{task.label}: {line}"))
         arguments = (SHELL, "-c", task.command.command)
         try:
             pid = spawn(arguments, self._directory, group=True, silent=True, output=output.writer)
-        except OSError as error:
+        except OSError:
             output.close()
-            log.event("error", f"{task.label} cannot be run: {error.strerror}")
-            return
+            raise
         finally:
             output.close_writer()
-        self._guard.add(pid)
-        run = _Run(task, pid, pid, time.monotonic(), output)
-        self._runs.append(run)
-        log.event("info", f"{task.label} started (pid {pid})")
-        allowed = self._harakiri if task.command.harakiri is None else task.command.harakiri
-        if allowed:
-            run.harakiri = self._loop.later(allowed, lambda: self._takes_too_long(run, allowed))
+        return _Run(task, pid, pid, time.monotonic(), output)
 
     def _takes_too_long(self, run: _Run, allowed: float) -> None:
         log.event("error", f"{run.task.label} (pid {run.group}) takes longer than {allowed:g} s: killed")
@@ -141,6 +150,8 @@ class Commands:
             self._look()
             return False
         run.pid = 0
+        if run.harakiri is not None:
+            run.harakiri.cancel()
         run.output.drain()
         task, took = run.task, time.monotonic() - run.began
         task.runs, task.last = task.runs + 1, took
@@ -158,8 +169,6 @@ class Commands:
             self._guard.discard(run.group)
             run.output.drain()
             run.output.close()
-            if run.harakiri is not None:
-                run.harakiri.cancel()
         if empty:
             self._changed()
 

@@ -24,6 +24,11 @@ class Overlap:
     def __init__(self, objects: Objects) -> None:
         self._table = objects.table
         self._config = objects.description.config
+        shared = objects.table
+        self._workers = {number: shared.worker(number) for number in range(1, table.WORKER_SLOTS + 1)}
+        mules = [shared.mule(number) for number in range(1, shared.layout.mules + 1)]
+        #: Where the records of all processes begin, which is asked for at every tick.
+        self._records = [*mules, *self._workers.values()]
 
     def is_going(self, signal: int) -> bool:
         """True if a signal (a shared number) is pending where it would be raised, or in anybody's hands."""
@@ -34,7 +39,7 @@ class Overlap:
         if not shared.cells[shared.entry(signal) + table.E_STAMP]:
             return False
         meaning = resolve(shared.text(signal, table.E_TARGET), self._config)
-        workers = self._workers() if meaning.follows_workers else []
+        workers = self._live_workers() if meaning.follows_workers else []
         return any(
             self._was_there(endpoint) and self._counts(endpoint, signal)
             for endpoint in meaning.endpoints(shared.layout, workers)
@@ -47,19 +52,14 @@ class Overlap:
     def _was_there(self, endpoint: int) -> bool:
         """False for a worker that never was: to look at its counters would allocate them."""
         worker = endpoint - self._table.layout.worker_endpoint(0)
-        return worker <= 0 or bool(self._table.cells[self._table.worker(worker) + table.R_SINCE])
+        return worker <= 0 or bool(self._table.cells[self._workers[worker] + table.R_SINCE])
 
-    def _workers(self) -> list[int]:
-        """Numbers of the living workers."""
-        return [
-            number for number in range(1, table.WORKER_SLOTS + 1) if self._lives(self._table.worker(number))
-        ]
+    def _live_workers(self) -> list[int]:
+        return [number for number, record in self._workers.items() if self._lives(record)]
 
     def _is_in_hand(self, signal: int) -> bool:
-        shared = self._table
-        records = [shared.mule(number) for number in range(1, shared.layout.mules + 1)]
-        records += [shared.worker(number) for number in range(1, table.WORKER_SLOTS + 1)]
-        return any(hands.is_held(shared.cells, each, signal) and self._lives(each) for each in records)
+        cells = self._table.cells
+        return any(hands.is_held(cells, each, signal) and self._lives(each) for each in self._records)
 
     def _lives(self, record: int) -> bool:
         cells = self._table.cells
