@@ -49,6 +49,16 @@ from ipcmules.errors import (
     UnknownTarget,
 )
 from ipcmules.locking import Lock, is_locked, lock, unlock
+from ipcmules.spool_info import (
+    i_am_the_spooler,
+    set_spooler_frequency,
+    spooler_dir,
+    spooler_get_task,
+    spooler_jobs,
+    spooler_pid,
+    spooler_pids,
+    spoolers,
+)
 from ipcmules.spooling import SPOOL_IGNORE, SPOOL_OK, SPOOL_RETRY, send_to_spooler, set_spooler, spool
 
 if TYPE_CHECKING:
@@ -82,6 +92,7 @@ __all__ = [
     "farm_get_msg",
     "farm_msg",
     "flush",
+    "i_am_the_spooler",
     "in_farm",
     "install_mule_msg_hook",
     "is_locked",
@@ -93,6 +104,7 @@ __all__ = [
     "register_signal",
     "send_to_spooler",
     "set_spooler",
+    "set_spooler_frequency",
     "set_user_harakiri",
     "settings",
     "signal",
@@ -100,6 +112,12 @@ __all__ = [
     "signal_registered",
     "signal_wait",
     "spool",
+    "spooler_dir",
+    "spooler_get_task",
+    "spooler_jobs",
+    "spooler_pid",
+    "spooler_pids",
+    "spoolers",
     "unlock",
     "worker_id",
 ]

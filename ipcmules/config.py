@@ -181,9 +181,7 @@ class BusConfig:
         if self.spoolers and not self.spooler_processes:
             raise ConfigError("spooler_processes=0: give at least one, or declare the spooler external")
         if not 0 < self.spooler_frequency <= 1e9:
-            raise ConfigError(
-                f"spooler_frequency={self.spooler_frequency!r}: give seconds, more than 0"
-            )
+            raise ConfigError(f"spooler_frequency={self.spooler_frequency!r}: give seconds, more than 0")
         if not -20 <= self.spooler_nice <= 19:
             raise ConfigError(f"spooler_nice={self.spooler_nice!r}: give a number from -20 to 19, as nice(1)")
 

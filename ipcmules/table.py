@@ -121,9 +121,7 @@ class Layout(NamedTuple):
     @classmethod
     def of(cls, config: BusConfig) -> Layout:
         """The layout of the bus of a configuration."""
-        return cls(
-            len(config.mules), len(config.farms), len(config.spooler_directories), len(config.spooled)
-        )
+        return cls(len(config.mules), len(config.farms), len(config.spooler_directories), len(config.spooled))
 
     @property
     def mule_records(self) -> int:

@@ -77,7 +77,7 @@ _SPOOLER_FIELDS = (
 
 
 def _spooling(given: Given, directory: str) -> dict[str, Any]:
-    """The fields of spoolers: directories as real paths, as uWSGI and the shared names of queues need them."""
+    """The fields of spoolers: directories as real paths, by which they are compared."""
     values = {name: given.get(name, getattr(BusConfig, name)) for name in _SPOOLER_FIELDS}
     chdir = given.get("spooler_chdir", "")
     return {
@@ -87,9 +87,7 @@ def _spooling(given: Given, directory: str) -> dict[str, Any]:
             for each in given.get("spoolers", ())
         ),
         "spooler_chdir": _directory(os.path.join(directory, chdir), "--spooler-chdir") if chdir else "",
-        "spooler_imports": tuple(
-            _found_import(each, directory) for each in given.get("spooler_imports", ())
-        ),
+        "spooler_imports": tuple(_found_import(each, directory) for each in given.get("spooler_imports", ())),
         "touch_spoolers_reload": tuple(
             os.path.join(directory, each) for each in given.get("touch_spoolers_reload", ())
         ),

@@ -240,9 +240,7 @@ class Reload:
         template.listener = self._host
         self._new = template
         self._old = self._host.adopt(template)
-        self._roll = Roll(
-            self._loop, self._objects, self._code, self._wanted, self._host.spawn, self._rolled
-        )
+        self._roll = Roll(self._loop, self._objects, self._code, self._wanted, self._host.spawn, self._rolled)
         self._roll.begin()
 
     def template_failed(self, text: str) -> None:

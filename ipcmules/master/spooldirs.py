@@ -1,8 +1,8 @@
 """The master's part in the spool directories: they exist, and what others drop into them is announced.
 
-A task that is enqueued through the bus comes with its name in the directory's queue; for whatever else puts a file
-there (uWSGI, mv, cp and rename) the master watches the directory (inotify(7)) and sends the name itself: so
-one spooler wakes for a file, not all. Knows the loop, names of files and the queues; it opens no task.
+A task that is enqueued through the bus comes with its name in the directory's queue; for whatever else puts a
+file there (uWSGI, mv, cp and rename) the master watches the directory (inotify(7)) and sends the name itself:
+so one spooler wakes for a file, not all. Knows the loop, names of files and the queues; it opens no task.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ipcmules.spooler.names import TASK, is_priority
 
 #: How often a directory that is gone is looked for, seconds.
 _GONE = 0.5
-#: Our own way to write a file (O_TMPFILE and linkat) makes none of these events, nor does a claim that ends with
-#: the file removed: EXCL_UNLINK. uWSGI's makes CLOSE_WRITE, rename MOVED_TO, spooled.touch() ATTRIB.
+#: Our own way to write a file (O_TMPFILE and linkat) makes none of these events, nor does a claim that ends
+#: with the file removed: EXCL_UNLINK. uWSGI's makes CLOSE_WRITE, rename MOVED_TO, spooled.touch() ATTRIB.
 _MASK = int(
     flags.CLOSE_WRITE
     | flags.MOVED_TO
@@ -37,7 +37,7 @@ _MASK = int(
 
 
 def prepare(config: BusConfig) -> None:
-    """Make the directories that are missing. Raises SpoolError, AccessError as spooler.directory.prepare()."""
+    """Make the directories that are missing. Raises as spooler.directory.prepare()."""
     for each in config.spoolers:
         if not each.external or not os.path.isdir(each.directory):
             directory.prepare(each.directory)
@@ -145,7 +145,7 @@ class SpoolDirs:
             self._arm()
 
     def _in_hand(self, number: int, name: str) -> bool:
-        """True if a spooler of ours runs it, or did when it died: then its death is seen next, and looked after."""
+        """True if a spooler of ours runs it, or did when it died: that death is seen next."""
         first = 1 + (number - 1) * self._processes
         return any(self._table.task(each) == name for each in range(first, first + self._processes))
 

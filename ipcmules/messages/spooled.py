@@ -1,7 +1,7 @@
 """The word to the spoolers of a directory that a task has come: its name, in the directory's queue.
 
-The files are the truth, a queue only wakes. Where it is full, a cell says that there is more than it tells: then
-the spoolers look at the directory before they sleep. Knows queues, the table and names; writes no task.
+The files are the truth, a queue only wakes. Where it is full, a cell says that there is more than it tells:
+then the spoolers look at the directory before they sleep. Knows queues, the table and names; writes no task.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Spools:
             touch(directory, name)
 
     def announce(self, number: int, name: str) -> bool:
-        """Tell the spoolers of a directory, by its number, of a task. False if nobody hears it: the bus is over."""
+        """Tell the spoolers of a directory, by its number, of a task. False if the bus is over."""
         if self._cells[H_STATE] == STOPPED:
             return False
         try:

@@ -21,7 +21,7 @@ class Record:
         self._first = member.table.record(member.role, member.number)
 
     def open(self) -> None:
-        """Say that this process is the mule or spooler now, and is loading. What its predecessor counted goes on."""
+        """Say that this process is it now, and is loading. What its predecessor counted goes on."""
         cells, first, me = self._cells, self._first, processes.current()
         cells[first + table.R_READER] = 0
         cells[first + table.R_ENTERED] = 0

@@ -1,14 +1,16 @@
 """The work of a spooler: which task is next, and when to sleep.
 
 A task comes by its name in the directory's queue and is run at once, without a look at the directory. The
-directory is read where the queue could not take all names (the cell D_LOOK), where somebody asks for it, and at
-the frequency if it has changed. Several spoolers read it each for itself; who does not get a task's lock goes on.
+directory is read where the queue could not take all names (the cell D_LOOK), where somebody asks for it, and
+at the frequency if it has changed. Several spoolers read it each for itself; who does not get a task's lock
+goes on.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 from ipcmules import log, table
 from ipcmules.membership import Membership
@@ -70,8 +72,8 @@ class Loop:
         self._idle_since = 0.0
         self._done = 0
         self._missing = False
-        #: Tasks that were not run, or not done, and when their inode changed last (st_ctime_ns) then: to close a file
-        #: makes an event that brings its name here again, and only a change is news.
+        #: Tasks that were not run, or not done, and when their inode changed last (st_ctime_ns) then: to
+        #: close a file makes an event that brings its name here again, and only a change is news.
         self._left: dict[str, int] = {}
 
     def run(self) -> None:
@@ -151,6 +153,8 @@ class Loop:
         self._seen = self._version(), time.time()
         self._skipped = 0
         self._next_look = time.monotonic() + self._frequency()
+        if self._runner.terms.frequency != self._frequency():
+            self._runner.terms = replace(self._runner.terms, frequency=self._frequency())
         self._hand.renew()
         self._runner.renew()
         agenda = self._agenda
@@ -171,7 +175,10 @@ class Loop:
         if found.ours:
             self._store.sweep(found.ours)
             for death in self._store.deaths(found.ours):
-                log.event("warning", f"task {death.name}: pid {death.pid} died of it, {tell(death.verdict, DEFAULT)}")
+                log.event(
+                    "warning",
+                    f"task {death.name}: pid {death.pid} died of it, {tell(death.verdict, DEFAULT)}",
+                )
                 if death.verdict.due:
                     agenda.put(death.name, death.verdict.due)
 

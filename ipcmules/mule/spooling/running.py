@@ -1,7 +1,7 @@
 """Running one task: take it, call its function, and do with it what came of that.
 
-Needs a directory and the app's functions, no bus: a spooler and `ipcmules tasks run` use it. Knows the store, the
-functions and harakiri.
+Needs a directory and the app's functions, no bus: a spooler and `ipcmules tasks run` use it. Knows the store,
+the functions and harakiri.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ipcmules import log, table
 from ipcmules.mule import failures, harakiri
-from ipcmules.spooler import calls, claim
 from ipcmules.mule.spooling.quick import Quick
+from ipcmules.spooler import calls, claim
 from ipcmules.spooler.attempts import DEFAULT, NONE, Policy
 from ipcmules.spooler.calls import SpoolFunction
 from ipcmules.spooler.claim import Held, Refusal
@@ -27,8 +27,8 @@ Env = dict[str | bytes, bytes]
 
 _TASK = table.DOES_TASK << 8
 
-#: What became of a task: it is done; it was gone before; it is somebody else's, or given up; it is there, and to be
-#: looked at again.
+#: What became of a task: it is done; it was gone before; it is somebody else's, or given up; it is there, and
+#: to be looked at again.
 DONE, GONE, TAKEN, LATER = "done", "gone", "taken", "later"
 
 
@@ -79,9 +79,9 @@ class Runner:
     def run(self, name: str, seen: bool = False) -> Outcome:
         """Run a task, by its name relative to the directory.
 
-        seen: the name comes from a look at the directory since renew().
-        SystemExit and KeyboardInterrupt of its function go on after it is put away; anything else it raises is
-        logged. Raises OSError where a task that has succeeded cannot be removed: nobody must run it again.
+        seen: the name comes from a look at the directory since renew(). SystemExit and KeyboardInterrupt of
+        its function go on after it is put away; anything else it raises is logged. Raises OSError where a
+        task that has succeeded cannot be removed: nobody must run it again.
         """
         taken = self._quick.take(name, seen)
         if taken is None:
@@ -159,9 +159,7 @@ class Runner:
         self._say(name, f"no function {wanted!r} here" if wanted else "no function for it (set_spooler)")
         return Outcome(LATER, time.time() + self.terms.frequency)
 
-    def _raised(
-        self, task: Task, function: SpoolFunction, policy: Policy, error: BaseException
-    ) -> Outcome:
+    def _raised(self, task: Task, function: SpoolFunction, policy: Policy, error: BaseException) -> Outcome:
         text = failures.describe(error)
         name = task.name
         verdict = task.failed(f"{function.name}() raised {error!r}", text, policy)
@@ -212,9 +210,12 @@ class Runner:
         log.event("warning", f"task {name} is left alone: {why} (said once)")
 
 
-def _env(name: str, arguments: dict[bytes, bytes], body: bytes) -> Env:
+def _env(name: str, arguments: dict[Any, bytes], body: bytes) -> Env:
     """What a task's function is called with, as uWSGI makes it."""
-    env: Env = {"spooler_task_name": name[name.rfind("/") + 1 :].encode("utf-8", "surrogateescape"), **arguments}
+    env: Env = {
+        "spooler_task_name": name[name.rfind("/") + 1 :].encode("utf-8", "surrogateescape"),
+        **arguments,
+    }
     if body:
         env["body"] = body
     return env
