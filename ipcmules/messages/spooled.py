@@ -104,7 +104,7 @@ class Spools:
             pass  # full: nobody sleeps
 
     def descriptor(self, number: int) -> int:
-        """The descriptor of a directory's queue, readable while it holds something. Raises as open_queue()."""
+        """The descriptor of a directory's queue. Raises as queues.open_queue()."""
         return (self._queues.get(number) or self._open(number)).mqd
 
     def _open(self, number: int) -> posix_ipc.MessageQueue:
