@@ -71,6 +71,7 @@ class Loop:
         self._skipped = 0
         self._idle_since = 0.0
         self._done = 0
+        self._most = config.spooler_max_tasks or 1 << 62
         self._missing = False
         #: Tasks that were not run, or not done, and when their inode changed last (st_ctime_ns) then: to
         #: close a file makes an event that brings its name here again, and only a change is news.
@@ -92,9 +93,10 @@ class Loop:
             if now >= between:
                 between = now + _BETWEEN
                 self._see_others()
-                if self._enough():
-                    return
                 continue
+            if self._done >= self._most:
+                self._cells[self._record + table.R_LEAVING] = table.LEAVES_BY_COUNT
+                return
             name = self._agenda.next(time.time())
             if name is not None:
                 self._run(name, True)
@@ -117,12 +119,6 @@ class Loop:
         dispatch.run_signal(signal)
         if self._config.spooler_signal_as_task:
             self._done += 1
-
-    def _enough(self) -> bool:
-        if not 0 < self._config.spooler_max_tasks <= self._done:
-            return False
-        self._cells[self._record + table.R_LEAVING] = table.LEAVES_BY_COUNT
-        return True
 
     # Which is next
 
