@@ -74,6 +74,10 @@ class Spools:
         """Tell the spoolers of a directory, by its number, of a task. False if the bus is over."""
         if self._cells[H_STATE] == STOPPED:
             return False
+        # They will look at the directory before they sleep, and the file is there already: they see it then.
+        # Saves two refused sends a task while there is a backlog.
+        if self._cells[self._table.spool(number) + D_LOOK]:
+            return True
         try:
             queue = self._queues.get(number) or self._open(number)
             try:
