@@ -64,10 +64,25 @@ def test_bodies_of_any_size(writer: Writer, size: int) -> None:
     assert content(writer, writer.put(HEAD, memoryview(body))) == HEAD + body
 
 
-def test_on_the_disk(tmp_path: Path) -> None:
-    writer = Writer(str(tmp_path / "spool"), fsync=True)
-    name = writer.put(HEAD, b"body", 0, "1")
-    assert content(writer, name) == HEAD + b"body"
+@pytest.mark.parametrize("one_commit", [None, True, False])
+def test_on_the_disk(writer: Writer, one_commit: bool | None) -> None:
+    writer.fsync, writer._one_commit = True, one_commit
+    for priority in ("", "1"):
+        for body in (b"", b"body"):
+            assert content(writer, writer.put(HEAD, body, 0, priority)) == HEAD + body
+
+
+def test_what_cannot_be_synced_is_not_there(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer.fsync = True
+
+    def fail(_file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    writer._make("")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(SpoolWriteError, match="Input/output error"):
+        writer.put(HEAD)
+    assert [name for name in os.listdir(writer.directory) if names.is_task(name)] == []
 
 
 def test_the_directory_is_removed_and_made_again(writer: Writer) -> None:
