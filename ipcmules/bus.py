@@ -56,9 +56,9 @@ class Bus(Calls):
     queue_share: the share of RLIMIT_MSGQUEUE that its queues may take.
     on_mule_death: 'dead-letter', 'requeue' (at most max_requeues times) or 'drop' a message in the hands of a
         mule that died. on_hook_error: 'log' alone, or 'keep' a message whose hook raised.
-    spoolers: spool directories, made where they are missing. spoolers_external: those whose tasks somebody else
-        runs. spooler_processes: for each directory. The other spooler_ arguments are the command line's options
-        (docs/reference.md): seconds, numbers and flags.
+    spoolers: spool directories, made where they are missing. spoolers_external: those whose tasks somebody
+        else runs. spooler_processes: for each directory. The other spooler_ arguments are the command line's
+        options (docs/reference.md): seconds, numbers and flags.
 
     Raises ConfigError for a description that cannot be. The flat functions are its methods.
     """

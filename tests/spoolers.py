@@ -1,4 +1,4 @@
-"""What tests of spoolers share: a bus with a spool directory, an app that does what its tasks say, what was run.
+"""What tests of spoolers share: a bus with a spool directory, an app that does what its tasks say.
 
 Import it as `from spoolers import Spooling` (pytest puts this directory on sys.path).
 """
@@ -54,7 +54,8 @@ def run(env):
             time.sleep(0.005)
     if do == "slow":
         time.sleep(float(task["seconds"]))
-    return {"again": ipcmules.SPOOL_RETRY, "leave": ipcmules.SPOOL_IGNORE, "odd": "odd"}.get(do, ipcmules.SPOOL_OK)
+    results = {"again": ipcmules.SPOOL_RETRY, "leave": ipcmules.SPOOL_IGNORE, "odd": "odd"}
+    return results.get(do, ipcmules.SPOOL_OK)
 
 if not os.environ.get("NOBODY"):
     ipcmules.set_spooler(run)
@@ -136,7 +137,7 @@ class Spooling:
             return []
         return [json.loads(each) for each in lines]
 
-    def keys(self) -> list[str]:
+    def ran(self) -> list[str]:
         """The `key` of each task that was run, in order."""
         return [each["task"].get("key", "") for each in self.runs()]
 

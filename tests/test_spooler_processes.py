@@ -52,12 +52,12 @@ def test_a_stop_finishes_the_task_in_hand_and_leaves_the_rest(spooling: Spooling
         wait_until(lambda: spooling.status()["state"] == "stopping", what="the stop")
         go.touch()
         assert launcher.wait() == 0
-    assert spooling.keys() == ["in hand"]
+    assert spooling.ran() == ["in hand"]
     assert spooling.tasks() == sorted(left)
     assert spooling.ours() == []
     with spooling.start():
         spooling.wait_empty()
-    assert spooling.keys()[1:] == ["left0", "left1", "left2"]
+    assert spooling.ran()[1:] == ["left0", "left1", "left2"]
 
 
 def test_a_task_that_outlives_the_mercy_is_an_attempt(spooling: Spooling) -> None:
@@ -82,7 +82,7 @@ def test_a_reload_brings_new_code_and_loses_nothing(spooling: Spooling) -> None:
         spooling.wait_runs(51)
         spooling.wait_empty()
         after = {each["pid"] for each in spooling.status()["spoolers"]}
-    assert sorted(spooling.keys()) == sorted([*(f"a{number}" for number in range(50)), "after"])
+    assert sorted(spooling.ran()) == sorted([*(f"a{number}" for number in range(50)), "after"])
     assert spooling.runs()[-1].get("code") == "new"
     assert not before & after
 
@@ -139,7 +139,7 @@ def test_cheap_spoolers_rest_and_come_back_for_tasks_signals_and_times(spooling:
         wait_until((spooling.home / "signalled").exists, what="the signal")
         wait_until(resting, what="rest")
         spooling.wait_runs(3)
-    assert spooling.keys() == ["one", "two", "three"]
+    assert spooling.ran() == ["one", "two", "three"]
     assert launcher.code == 0
 
 
@@ -157,7 +157,8 @@ def test_signals_to_the_spoolers_and_to_a_directory(spooling: Spooling) -> None:
                 file.write(f"any {{ipcmules.i_am_the_spooler()}}\\n")
         def of_directory(number):
             with open({str(spooling.home / "signals")!r}, "a") as file:
-                file.write(f"second {{ipcmules.spooler_dir()}} {{ipcmules.mule_id()}} {{ipcmules.worker_id()}}\\n")
+                ids = f"{{ipcmules.mule_id()}} {{ipcmules.worker_id()}}"
+                file.write(f"second {{ipcmules.spooler_dir()}} {{ids}}\\n")
         ipcmules.register_signal(9, "spooler", any_spooler)
         ipcmules.register_signal(10, {str(link)!r}, of_directory)
         ipcmules.register_signal(11, "/nowhere", of_directory)
@@ -271,5 +272,5 @@ def test_a_killed_master_leaves_the_task_in_hand_to_its_end(
         assert len(spooling.tasks()) == 1
     with spooling.start():
         spooling.wait_empty()
-    assert spooling.keys() == ["in hand", "meanwhile"]
+    assert spooling.ran() == ["in hand", "meanwhile"]
     assert spooling.ours() == []

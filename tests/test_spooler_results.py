@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import pairwise
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_an_ignored_task_stays_as_it_is_and_is_looked_at_again(spooling: Spoolin
     assert spooling.ours() == []
     assert launcher.stderr.count("is left alone") == 1
     times = [each["time"] for each in spooling.runs()]
-    assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) > 0.1
+    assert min(later - earlier for earlier, later in pairwise(times)) > 0.1
 
 
 def test_an_exception_is_an_attempt_with_its_traceback_and_waits(spooling: Spooling) -> None:
@@ -77,7 +78,7 @@ def test_after_its_retries_a_task_is_dead_with_reason_and_traceback(spooling: Sp
         name = spooling.spool(ud_spool_func="brittle", do=do)
         wait_until(spooling.dead, what="a dead task")
         spooling.spool(key="after")
-        wait_until(lambda: "after" in spooling.keys(), what="the spooler at work")
+        wait_until(lambda: "after" in spooling.ran(), what="the spooler at work")
         spooling.wait_empty()
     assert len(spooling.runs()) == 4
     (found,) = spooling.dead().items()
@@ -108,7 +109,7 @@ def test_sys_exit_in_a_task_is_an_attempt_and_ends_the_process(spooling: Spoolin
         wait_until(lambda: spooling.record(name).attempts == 1, what="an attempt")
         wait_until(lambda: spooling.status()["spoolers"][0]["pid"] not in (0, first), what="another process")
         spooling.spool(key="after")
-        wait_until(lambda: "after" in spooling.keys(), what="the spooler at work")
+        wait_until(lambda: "after" in spooling.ran(), what="the spooler at work")
     assert "SystemExit(3)" in spooling.record(name).reason
 
 
@@ -134,7 +135,7 @@ def test_without_a_function_tasks_stay_and_run_when_there_is_one(spooling: Spool
     assert spooling.record(plain).attempts == 0
     assert "no function 'elsewhere' here" in launcher.stderr
     with spooling.start():
-        wait_until(lambda: "plain" in spooling.keys(), what="the task to run")
+        wait_until(lambda: "plain" in spooling.ran(), what="the task to run")
     assert spooling.tasks() == [unknown]
 
 

@@ -37,7 +37,7 @@ def test_first_in_first_out_before_the_start_and_beyond_the_queue(spooling: Spoo
             spooling.spool(key=f"c{number}")
         go.touch()
         spooling.wait_runs(71)
-    assert spooling.keys() == [*(f"a{n}" for n in range(30)), "b", *(f"c{n}" for n in range(40))]
+    assert spooling.ran() == [*(f"a{n}" for n in range(30)), "b", *(f"c{n}" for n in range(40))]
 
 
 def test_ordered_takes_numbered_directories_first_and_names_by_version(spooling: Spooling) -> None:
@@ -48,8 +48,8 @@ def test_ordered_takes_numbered_directories_first_and_names_by_version(spooling:
     spooling.raw("b9", spooling.task(key="b9"))
     with spooling.start("--spooler-ordered"):
         spooling.wait_runs(6)
-    assert spooling.keys()[:3] == ["p1", "p9", "p10"]
-    assert [each for each in spooling.keys() if each.startswith("b")] == ["b9", "b10"]
+    assert spooling.ran()[:3] == ["p1", "p9", "p10"]
+    assert [each for each in spooling.ran() if each.startswith("b")] == ["b9", "b10"]
 
 
 def test_priorities_run_without_ordered_too(spooling: Spooling) -> None:
@@ -59,7 +59,7 @@ def test_priorities_run_without_ordered_too(spooling: Spooling) -> None:
         spooling.spool(key="new", priority=7)
         spooling.wait_runs(2)
         spooling.wait_empty()
-    assert spooling.keys() == ["old", "new"]
+    assert spooling.ran() == ["old", "new"]
 
 
 def test_at_is_not_before_then_and_soon_after(spooling: Spooling) -> None:
@@ -81,7 +81,7 @@ def test_a_scheduled_task_is_found_at_the_start_and_when_its_time_is_changed(spo
         spooling.wait_runs(1)
         os.utime(spooling.directory / name)
         spooling.wait_runs(2)
-    assert spooling.keys() == ["soon", "tomorrow"]
+    assert spooling.ran() == ["soon", "tomorrow"]
     assert spooling.runs()[0]["time"] >= due
 
 
@@ -94,7 +94,7 @@ def test_what_others_drop_in_starts_at_once(spooling: Spooling) -> None:
         _as_uwsgi_writes(spooling.directory / f"{names.TASK}uwsgi", spooling.task(key="uwsgi"), spooling)
         spooling.wait_runs(3)
         spooling.wait_empty()
-    assert spooling.keys() == ["off the bus", "renamed", "uwsgi"]
+    assert spooling.ran() == ["off the bus", "renamed", "uwsgi"]
 
 
 def _as_uwsgi_writes(path: Path, content: bytes, spooling: Spooling) -> None:
@@ -132,8 +132,8 @@ def test_several_spoolers_share_and_each_task_runs_once(spooling: Spooling) -> N
             spooling.spool(key=f"b{number}", do="slow", seconds="0.002")
         spooling.wait_runs(300, 60)
         spooling.wait_empty()
-    assert all(count == 1 for count in Counter(spooling.keys()).values())
-    assert len(set(spooling.keys())) == 300
+    assert all(count == 1 for count in Counter(spooling.ran()).values())
+    assert len(set(spooling.ran())) == 300
     assert len({each["pid"] for each in spooling.runs()}) == 3
 
 
@@ -157,7 +157,7 @@ def test_a_retry_runs_beside_a_spooler_that_became_busy(spooling: Spooling) -> N
         wait_until(spooling.dead, what="its attempts")
         go.touch()
         spooling.wait_empty()
-    assert spooling.keys().count("again") == 3
+    assert spooling.ran().count("again") == 3
 
 
 def test_agenda_gives_due_ones_first_and_forgets_the_farthest() -> None:

@@ -244,6 +244,7 @@ class Loop:
                 return True
             if self._config.spooler_cheap and self._rests(now):
                 return False
+            self._runner.rest()
             signal = self._waking.wait(self._patience(now))
         finally:
             cells[record + table.R_CHANGED] = time.monotonic_ns()

@@ -64,10 +64,14 @@ class Quick:
         seen: it was there a moment ago, in the directory as it is. Else nothing is said that may be wrong.
         """
         if self._directory < 0:
-            return None
+            self.renew()
+            if self._directory < 0:
+                return None
         try:
             file = _open(name, _FLAGS, dir_fd=self._directory)
         except FileNotFoundError:
+            if not seen and not _fstat(self._directory).st_nlink:
+                self.renew()  # the directory was removed, and made again
             return claim.GONE if seen else None
         except OSError:
             return None

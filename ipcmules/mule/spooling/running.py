@@ -71,10 +71,22 @@ class Runner:
 
     def __post_init__(self) -> None:
         self._quick = Quick(self.store.path)
+        self._home = os.getcwd()
 
     def renew(self) -> None:
         """The directory may have been removed and made anew."""
         self._quick.renew()
+
+    def rest(self) -> None:
+        """Nothing is run for a while: let the directory go.
+
+        While somebody is in it, nobody is told that it was removed (IN_DELETE_SELF, inotify(7)).
+        """
+        self._quick.close()
+        try:
+            os.chdir(self._home)
+        except OSError:
+            pass  # it is gone itself
 
     def run(self, name: str, seen: bool = False) -> Outcome:
         """Run a task, by its name relative to the directory.
@@ -93,7 +105,7 @@ class Runner:
         function = calls.select(env)
         if function is not None:
             policy = self.policy(function)
-            result = self._call(name, function, policy, env)
+            result = self._call(name, function, policy, env, self._quick.directory)
             if result == SPOOL_OK:
                 self._quick.done(name, file)
                 return _DONE
@@ -126,9 +138,11 @@ class Runner:
             self._policies[id(function)] = found
         return found[0]
 
-    def _call(self, name: str, function: SpoolFunction, policy: Policy, env: Env) -> int | BaseException:
-        """Call the function. Returns what came of it, or what it raised."""
-        self._enter(name)
+    def _call(
+        self, name: str, function: SpoolFunction, policy: Policy, env: Env, directory: int = -1
+    ) -> int | BaseException:
+        """Call the function; returns what came of it, or what it raised. directory: a descriptor."""
+        self._enter(name, directory)
         self.hand.take(name, policy)
         cells, doing = harakiri.doing
         cells[doing] = _TASK
@@ -142,10 +156,10 @@ class Runner:
             if guard is not None:
                 harakiri.disarm(guard)
 
-    def _enter(self, name: str) -> None:
+    def _enter(self, name: str, directory: int) -> None:
         try:
-            if not self.terms.chdir and "/" not in name and self._quick.directory >= 0:
-                os.fchdir(self._quick.directory)
+            if directory >= 0 and not self.terms.chdir and "/" not in name:
+                os.fchdir(directory)
             else:
                 os.chdir(self.terms.chdir or os.path.dirname(f"{self.store.path}/{name}"))
         except OSError as error:
