@@ -1,4 +1,4 @@
-"""Spoolers where things go wrong around them: full disks, files that make no sense, directories that come and go."""
+"""Spoolers where things go wrong around them: full disks, files without sense, directories that go."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ def small_disk(spooling: Spooling) -> Iterator[Path]:
         pytest.skip("this needs to mount a file system")
     yield spooling.directory
     wait_until(
-        lambda: not subprocess.run(
-            ["umount", str(spooling.directory)], capture_output=True, check=False
-        ).returncode,
+        lambda: (
+            not subprocess.run(
+                ["umount", str(spooling.directory)], capture_output=True, check=False
+            ).returncode
+        ),
         what="the file system to be free",
     )
 

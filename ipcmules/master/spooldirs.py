@@ -100,9 +100,9 @@ class SpoolDirs:
         self.queues.look(number)
 
     def _check(self) -> None:
-        """Watch each directory that is another one than before: directories are removed, moved and made again.
+        """Watch each directory that is another one than before: they are removed, moved and made again.
 
-        The kernel does not tell of a removed one while somebody holds a file of it open: looked at slowly instead.
+        The kernel tells of a removed one only when nobody holds a file of it: so it is looked at, slowly.
         """
         complete = time.monotonic() >= self._complete_at
         for number, path in enumerate(self._directories, 1):
@@ -153,7 +153,7 @@ class SpoolDirs:
                 number, before = self._watches.get(watch, (0, "?"))
                 if not before:
                     lost = True
-                    self._identities[number] = None  # the one that is there now is another, whatever its inode
+                    self._identities[number] = None  # what is there now is another, whatever its inode
                 if mask & flags.IGNORED:
                     self._watches.pop(watch, None)
             elif watch in self._watches and name.startswith(TASK) and (watch, name) not in told:

@@ -40,7 +40,7 @@ def run(env):
 ipcmules.set_spooler(run)
 """
 
-#: Enqueues from..to and writes down each number that was accepted. On the bus where there is one, else off it.
+#: Enqueues first..last and writes down each number that was accepted; on the bus where there is one.
 _ENQUEUER = """
 import os, sys, time
 import ipcmules
@@ -98,7 +98,8 @@ class Chaos:
         missing = accepted - set(ran)
         extra = sum(ran.values()) - len(ran)
         left = [path for path in self._directory.rglob("*") if path.is_file()]
-        print(f"killed: {dict(self.killed)}; tasks: {len(accepted)}, ran: {sum(ran.values())}, extra: {extra}")
+        runs = sum(ran.values())
+        print(f"killed: {dict(self.killed)}; tasks: {len(accepted)}, ran: {runs}, extra: {extra}")
         wrong = []
         if len(accepted) != self._tasks:
             wrong.append(f"{len(accepted)} of {self._tasks} tasks were accepted")
@@ -146,7 +147,8 @@ class Chaos:
                 continue
             done = self._accepted(share)
             first = int(done[-1]) + 1 if done else self._shares[share]
-            arguments = (str(self._directory), str(self._top / f"accepted{share}"), first, self._shares[share + 1])
+            accepted, last = self._top / f"accepted{share}", self._shares[share + 1]
+            arguments = (self._directory, accepted, first, last)
             self._enqueuers[share] = subprocess.Popen(
                 [sys.executable, "enqueuer.py", *map(str, arguments)],
                 cwd=self._top,
