@@ -36,7 +36,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 chaos: $(VENV)/.installed-test
-	cd tests && $(abspath $(BIN))/python -m chaos $(CHAOS)
+	cd tests && $(abspath $(BIN))/python -m chaos $(CHAOS) && $(abspath $(BIN))/python -m chaos.spooling
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -64,6 +64,16 @@ from ipcmules.scheduling import (
     remove_file_monitor,
     remove_timer,
 )
+from ipcmules.spool_info import (
+    i_am_the_spooler,
+    set_spooler_frequency,
+    spooler_dir,
+    spooler_get_task,
+    spooler_jobs,
+    spooler_pid,
+    spooler_pids,
+    spoolers,
+)
 from ipcmules.spooling import SPOOL_IGNORE, SPOOL_OK, SPOOL_RETRY, send_to_spooler, set_spooler, spool
 from ipcmules.version import __version__
 
@@ -105,6 +115,7 @@ __all__ = [
     "farm_get_msg",
     "farm_msg",
     "flush",
+    "i_am_the_spooler",
     "in_farm",
     "install_mule_msg_hook",
     "is_locked",
@@ -120,6 +131,7 @@ __all__ = [
     "remove_timer",
     "send_to_spooler",
     "set_spooler",
+    "set_spooler_frequency",
     "set_user_harakiri",
     "settings",
     "signal",
@@ -127,6 +139,12 @@ __all__ = [
     "signal_registered",
     "signal_wait",
     "spool",
+    "spooler_dir",
+    "spooler_get_task",
+    "spooler_jobs",
+    "spooler_pid",
+    "spooler_pids",
+    "spoolers",
     "unlock",
     "worker_id",
 ]

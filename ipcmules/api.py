@@ -354,6 +354,10 @@ def signal_wait(signum: int | None = None, timeout: float | None = None) -> int 
     deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
     if member.inbox is not None:
         return _wait_in(member.inbox.wait_signal, member, signum, deadline)
+    if member.role == "spooler":
+        raise SignalError(
+            "a spooler handles its signals between two tasks, it cannot wait for one: use a mule"
+        )
     if member.role == "child":
         raise SignalError("a process forked by a mule or worker receives no signals: wait in the mule itself")
     with presence.server(member) as waiter:

@@ -5,7 +5,7 @@ Knows api, membership and presence; adds no behaviour of its own.
 
 from __future__ import annotations
 
-from ipcmules import api, locking, membership, presence, scheduling, spooling
+from ipcmules import api, locking, membership, presence, scheduling, spool_info, spooling
 from ipcmules.membership import Membership
 from ipcmules.places import places
 
@@ -46,6 +46,14 @@ class Calls:
     spool = staticmethod(spooling.spool)
     send_to_spooler = staticmethod(spooling.send_to_spooler)
     set_spooler = staticmethod(spooling.set_spooler)
+    i_am_the_spooler = staticmethod(spool_info.i_am_the_spooler)
+    set_spooler_frequency = staticmethod(spool_info.set_spooler_frequency)
+    spooler_dir = staticmethod(spool_info.spooler_dir)
+    spooler_get_task = staticmethod(spool_info.spooler_get_task)
+    spooler_jobs = staticmethod(spool_info.spooler_jobs)
+    spooler_pid = staticmethod(spool_info.spooler_pid)
+    spooler_pids = staticmethod(spool_info.spooler_pids)
+    spoolers = staticmethod(spool_info.spoolers)
 
 
 class Attachment(Calls):

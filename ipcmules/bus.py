@@ -24,7 +24,7 @@ from typing import Any
 
 from ipcmules import errors, membership, presence, processes, reloading
 from ipcmules.attachment import Calls
-from ipcmules.config import BusConfig, CronCommand, Farm, Program, program
+from ipcmules.config import BusConfig, CronCommand, Farm, Program, SpoolDir, program
 from ipcmules.errors import BusRunning, ConfigError, NotAttached, StartError
 from ipcmules.master import commandline
 from ipcmules.mule import hooks
@@ -63,6 +63,9 @@ class Bus(Calls):
         config.CronCommand. cron_harakiri: seconds such a command may take, 0 for ever.
     on_mule_death: 'dead-letter', 'requeue' (at most max_requeues times) or 'drop' a message in the hands of a
         mule that died. on_hook_error: 'log' alone, or 'keep' a message whose hook raised.
+    spoolers: spool directories, made where they are missing. spoolers_external: those whose tasks somebody
+        else runs. spooler_processes: for each directory. The other spooler_ arguments are the command line's
+        options (docs/reference.md): seconds, numbers and flags.
 
     Raises ConfigError for a description that cannot be. The flat functions are its methods.
     """
@@ -90,6 +93,21 @@ class Bus(Calls):
         on_mule_death: str = "dead-letter",
         max_requeues: int = 3,
         on_hook_error: str = "log",
+        spoolers: Sequence[str | os.PathLike[str]] = (),
+        spoolers_external: Sequence[str | os.PathLike[str]] = (),
+        spooler_processes: int = 1,
+        spooler_frequency: float = 30.0,
+        spooler_ordered: bool = False,
+        spooler_chdir: str | os.PathLike[str] = "",
+        spooler_imports: Sequence[str] = (),
+        spooler_quiet: bool = False,
+        spooler_max_tasks: int = 0,
+        spooler_signal_as_task: bool = False,
+        spooler_harakiri: float = 0.0,
+        spooler_cheap: bool = False,
+        spooler_nice: int = 19,
+        spooler_fsync: bool = False,
+        spooler_max_attempts: int = 25,
     ) -> None:
         self.name = name or f"bus-{os.getpid()}-{secrets.token_hex(4)}"
         self._config = BusConfig(
@@ -114,6 +132,20 @@ class Bus(Calls):
             on_mule_death=on_mule_death,
             max_requeues=max_requeues,
             on_hook_error=on_hook_error,
+            spoolers=(*_spools(spoolers, False), *_spools(spoolers_external, True)),
+            spooler_processes=spooler_processes,
+            spooler_frequency=spooler_frequency,
+            spooler_ordered=spooler_ordered,
+            spooler_chdir=os.path.abspath(spooler_chdir) if spooler_chdir else "",
+            spooler_imports=_texts("spooler_imports", spooler_imports, "tasks"),
+            spooler_quiet=spooler_quiet,
+            spooler_max_tasks=spooler_max_tasks,
+            spooler_signal_as_task=spooler_signal_as_task,
+            spooler_harakiri=spooler_harakiri,
+            spooler_cheap=spooler_cheap,
+            spooler_nice=spooler_nice,
+            spooler_fsync=spooler_fsync,
+            spooler_max_attempts=spooler_max_attempts,
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
@@ -272,6 +304,14 @@ def _crons(crons: Sequence[str | CronCommand]) -> tuple[CronCommand, ...]:
     return tuple(texts.cron(each) if isinstance(each, str) else texts.checked_cron(each) for each in crons)
 
 
+def _spools(directories: Sequence[str | os.PathLike[str]], external: bool) -> tuple[SpoolDir, ...]:
+    if isinstance(directories, (str, os.PathLike)):
+        raise ConfigError(
+            f"spoolers={directories!r}: give a list of directories, for example [{directories!r}]"
+        )
+    return tuple(SpoolDir(os.path.realpath(each), external) for each in directories)
+
+
 def _programs(mules: int | Sequence[MuleSpec]) -> tuple[Program, ...]:
     if isinstance(mules, (bool, str)):
         raise ConfigError(f"mules={mules!r}: give a number of mules, or a list with one entry a mule")
@@ -331,7 +371,11 @@ def _pickled(function: Callable[[], Any]) -> bytes:
 
 
 def _has_functions(config: BusConfig) -> bool:
-    return any(each.kind == "pickled" for each in config.mules)
+    from ipcmules.spooler import calls
+
+    return any(each.kind == "pickled" for each in config.mules) or (
+        bool(config.spoolers) and calls.any_registered()
+    )
 
 
 def _preparation() -> str:

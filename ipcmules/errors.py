@@ -83,4 +83,4 @@ class SpoolError(IpcMulesError, ValueError):
 
 
 class SpoolWriteError(OSError, SpoolError):
-    """A task that could not be written: a full disk, a directory without permission. Nothing is left of it."""
+    """A task that could not be written: a full disk, missing permission. Nothing is left of it."""

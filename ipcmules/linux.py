@@ -1,5 +1,5 @@
 """What Linux can do and Python's standard library does not offer: prctl(2), timerfd_create(2), linkat(2) of a
-descriptor.
+descriptor, fstatfs(2), sync_file_range(2).
 
 Platform-specific, through ctypes. Knows nothing of the bus.
 """
@@ -28,6 +28,20 @@ linkat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p,
 
 def _prctl(option: int, value: int) -> None:
     if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def file_system(file: int) -> int:
+    """The magic number of the file system that an open file is on (statfs(2)); 0 if it cannot be told."""
+    status = (ctypes.c_long * 32)()  # struct statfs is at most 120 bytes and begins with its f_type, a long
+    return int(status[0]) if _libc.fstatfs(file, status) == 0 else 0
+
+
+def write_out(file: int) -> None:
+    """Write a file's data to its disk, and wait: all of sync_file_range(2). Its metadata is not written."""
+    whole, flags = ctypes.c_int64(0), 1 | 2 | 4  # WAIT_BEFORE | WRITE | WAIT_AFTER
+    if _libc.sync_file_range(file, whole, whole, ctypes.c_uint(flags)) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 

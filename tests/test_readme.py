@@ -80,3 +80,16 @@ def test_the_embedded_bus(bus_env: object, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     expected = sorted(str(f"{number} squared is {number * number}".encode()) for number in range(100))
     assert sorted(ended.stdout.splitlines()) == expected
+
+
+def test_tasks_that_survive(bus_env: object, tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text(program("def send_invoice"))
+    (tmp_path / "order.py").write_text(program("from tasks import"))
+    subprocess.run([sys.executable, "order.py"], cwd=tmp_path, timeout=60, check=True)
+    listed = run_cli("tasks", "list", "--dir", "spooled", cwd=tmp_path)
+    assert "send_invoice" in listed.stdout, listed.stdout + listed.stderr
+    (run,) = (each for each in commands("run") if "shop" in each)
+    with Launcher(*run[1:], cwd=tmp_path) as launcher:
+        launcher.wait_output("invoice 7 to someone@example.org")
+        subprocess.run([sys.executable, "order.py"], cwd=tmp_path, timeout=60, check=True)
+        wait_until(lambda: launcher.stdout.count("invoice 7 to") == 2, what="the second invoice")

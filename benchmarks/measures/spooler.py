@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from benchmarks.peers import spoolers
 from benchmarks.peers.ipcmules_bus import IpcmulesBus
 from benchmarks.peers.uwsgi_server import UwsgiServer
 from benchmarks.rows import Bench, Row, duration, interleave, rate, skipped, versus
-from benchmarks.workspace import Agent, Skip
+from benchmarks.workspace import Agent, BenchError, Skip
 
 _PREFIX = "uwsgi_spoolfile_on_"
 
@@ -23,13 +24,27 @@ def _held(side: IpcmulesBus | UwsgiServer, path: str) -> Iterator[None]:
     hold = os.path.join(side.work.directory, "hold")
     Path(hold).touch()
     side.agents[1].call("spool_special", "hold", hold)
+    _wait(lambda: os.path.exists(f"{hold}.taken"))
+    held = _tasks(path)
     try:
         yield
     finally:
-        for name in os.listdir(path):
-            if name.startswith(_PREFIX):
-                os.unlink(os.path.join(path, name))
+        for name in _tasks(path) - held:
+            os.unlink(os.path.join(path, name))
         os.unlink(hold)
+        _wait(lambda: not os.path.exists(f"{hold}.taken"))
+
+
+def _tasks(path: str) -> set[str]:
+    return {name for name in os.listdir(path) if name.startswith(_PREFIX)}
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BenchError("the spooler did not take the task that holds it, or not give it back, in 60 s")
+        time.sleep(0.005)
 
 
 def _enqueue(side: IpcmulesBus | UwsgiServer, path: str, count: int) -> float:

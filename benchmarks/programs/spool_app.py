@@ -27,8 +27,11 @@ def handler(task: dict[Any, Any]) -> int:
 def special(now: int, task: dict[Any, Any]) -> int:
     """What is not counted: 'hold' keeps the spooler busy, 'note' and 'report' measure latencies."""
     if task[b"do"] == b"hold":
+        taken = task[b"path"] + b".taken"
+        os.close(os.open(taken, os.O_CREAT | os.O_WRONLY, 0o600))
         while os.path.exists(task[b"path"]):
             time.sleep(0.01)
+        os.unlink(taken)
     elif task[b"do"] == b"note":
         latencies.append(now - int(task[b"sent"]))
     else:

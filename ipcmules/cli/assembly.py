@@ -81,7 +81,7 @@ _SPOOLER_FIELDS = (
 
 
 def _spooling(given: Given, directory: str) -> dict[str, Any]:
-    """The fields of spoolers: directories as real paths, as uWSGI and the shared names of queues need them."""
+    """The fields of spoolers: directories as real paths, by which they are compared."""
     values = {name: given.get(name, getattr(BusConfig, name)) for name in _SPOOLER_FIELDS}
     chdir = given.get("spooler_chdir", "")
     return {

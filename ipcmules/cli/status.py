@@ -43,12 +43,8 @@ def _print(found: dict[str, Any]) -> None:
     # soft_wrap: lines that a program reads are not broken at 80 columns.
     deaths = [
         f"{kind} {each['id']} {each['last_death']} {_duration(each['last_death_ago'])} ago"
-        for kind, group in (
-            ("mule", found["mules"]),
-            ("spooler", found["spoolers"]),
-            ("worker", found["workers"]),
-        )
-        for each in group
+        for kind in ("mule", "spooler", "worker")
+        for each in found[f"{kind}s"]
         if each["last_death"]
     ]
     for title, entries in (("farms", farms), ("frames queued", waiting), ("last deaths", deaths)):

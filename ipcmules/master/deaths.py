@@ -8,9 +8,9 @@ from __future__ import annotations
 from ipcmules.master.children import describe_status, exit_code, is_signaled
 from ipcmules.table import LEAVES_BY_COUNT, LEAVES_IDLE
 
-#: Why it ended: by itself or somebody else's kill; replaced by a reload; after --mule-max-msgs or --spooler-max-tasks; killed for
-#: a hook, handler or call that took too long; killed because it did not end in time at a reload; a spooler that
-#: had nothing to do (--spooler-cheap).
+#: Why it ended: by itself or somebody else's kill; replaced by a reload; after --mule-max-msgs or --spooler-
+#: max-tasks; killed for a hook, handler or call that took too long; killed because it did not end in time at
+#: a reload; a spooler that had nothing to do (--spooler-cheap).
 PLAIN, RELOADED, COUNTED, HARAKIRI, MERCY, IDLE = range(6)
 
 _KNOWN = 1 << 40

@@ -1,7 +1,8 @@
 """Spoolers that rest (--spooler-cheap): they ended as they had nothing to do, and are started when there is.
 
-Something to do is a message in their directory's queue, a signal, a task that is due (their last word was when, S_NEXT), or a
-directory that has changed since, looked at as often as a spooler would. Knows the table and the queues.
+Something to do is a message in their directory's queue, a signal, a task that is due (their last word was
+when, S_NEXT), or a directory that has changed since, looked at as often as a spooler would. Knows the table
+and the queues.
 """
 
 from __future__ import annotations

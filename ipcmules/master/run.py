@@ -72,8 +72,8 @@ def run(
 def open_files(config: BusConfig) -> int:
     """How many files the master of such a bus may have open at once.
 
-    It holds the FIFO of each mule, farm and worker, for itself and for raising what is due; a spool directory has
-    a queue and a watch beside its FIFO.
+    It holds the FIFO of each mule, farm and worker, for itself and for raising what is due; a spool directory
+    has a queue and a watch beside its FIFO.
     """
     endpoints = len(config.mules) + len(config.farms) + config.processes
     return 2 * endpoints + 6 * len(config.spooled) + _DESCRIPTORS

@@ -1,14 +1,15 @@
 """The master's part in the spool directories: they exist, and what others drop into them is announced.
 
-A task that is enqueued through the bus comes with its name in the directory's queue; for whatever else puts a file
-there (uWSGI, mv, cp and rename) the master watches the directory (inotify(7)) and sends the name itself: so
-one spooler wakes for a file, not all. Knows the loop, names of files and the queues; it opens no task.
+A task that is enqueued through the bus comes with its name in the directory's queue; for whatever else puts a
+file there (uWSGI, mv, cp and rename) the master watches the directory (inotify(7)) and sends the name itself:
+so one spooler wakes for a file, not all. Knows the loop, names of files and the queues; it opens no task.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import time
 
 import inotify_simple
 from inotify_simple import INotify, flags
@@ -21,10 +22,10 @@ from ipcmules.messages.spooled import Spools
 from ipcmules.spooler import directory
 from ipcmules.spooler.names import TASK, is_priority
 
-#: How often a directory that is gone is looked for, seconds.
-_GONE = 0.5
-#: Our own way to write a file (O_TMPFILE and linkat) makes none of these events, nor does a claim that ends with
-#: the file removed: EXCL_UNLINK. uWSGI's makes CLOSE_WRITE, rename MOVED_TO, spooled.touch() ATTRIB.
+#: How often it is seen whether a directory is still the same, seconds.
+_SLOWLY = 1.0
+#: Our own way to write a file (O_TMPFILE and linkat) makes none of these events, nor does a claim that ends
+#: with the file removed: EXCL_UNLINK. uWSGI's makes CLOSE_WRITE, rename MOVED_TO, spooled.touch() ATTRIB.
 _MASK = int(
     flags.CLOSE_WRITE
     | flags.MOVED_TO
@@ -37,7 +38,7 @@ _MASK = int(
 
 
 def prepare(config: BusConfig) -> None:
-    """Make the directories that are missing. Raises SpoolError, AccessError as spooler.directory.prepare()."""
+    """Make the directories that are missing. Raises as spooler.directory.prepare()."""
     for each in config.spoolers:
         if not each.external or not os.path.isdir(each.directory):
             directory.prepare(each.directory)
@@ -62,6 +63,9 @@ class SpoolDirs:
         self._inotify: INotify | None = None
         #: By watch: the number of the directory and what stands before names in it ('5/').
         self._watches: dict[int, tuple[int, str]] = {}
+        #: By number: the directory that is watched (device and inode), None if there was none.
+        self._identities: dict[int, tuple[int, int] | None] = {}
+        self._complete_at = 0.0
         self._timer: Timer | None = None
 
     def begin(self) -> None:
@@ -78,7 +82,7 @@ class SpoolDirs:
             )
             return
         self._loop.watch(self._inotify.fileno(), self._readable)
-        self._arm()
+        self._check()
 
     def close(self) -> None:
         """Watch nothing any more."""
@@ -95,34 +99,47 @@ class SpoolDirs:
         """Have a spooler of a directory look at it."""
         self.queues.look(number)
 
-    def _arm(self) -> None:
-        """Watch what is not watched yet, and again later: directories come and go."""
-        missing = False
-        for number, path in enumerate(self._directories, 1):
-            missing |= not self._arm_tree(number, path, "")
-        self._timer = self._loop.later(_GONE if missing else self._frequency, self._arm)
+    def _check(self) -> None:
+        """Watch each directory that is another one than before: they are removed, moved and made again.
 
-    def _arm_tree(self, number: int, path: str, before: str) -> bool:
-        """Watch a directory and its numbered ones, which hold tasks with a priority. False if it is gone."""
+        The kernel tells of a removed one only when nobody holds a file of it: so it is looked at, slowly.
+        """
+        complete = time.monotonic() >= self._complete_at
+        for number, path in enumerate(self._directories, 1):
+            found = _identity(path)
+            known, first = self._identities.get(number), number not in self._identities
+            if found != known:
+                self._drop(number)
+                if found is not None and not first:  # at the start spoolers look by themselves
+                    self.look(number)
+            self._identities[number] = found
+            if found is not None and (found != known or complete):
+                self._watch_tree(number, path, "")
+        if complete:
+            self._complete_at = time.monotonic() + self._frequency
+        self._timer = self._loop.later(_SLOWLY, self._check)
+
+    def _drop(self, number: int) -> None:
+        assert self._inotify is not None
+        for watch in [watch for watch, (whose, _before) in self._watches.items() if whose == number]:
+            del self._watches[watch]
+            try:
+                self._inotify.rm_watch(watch)
+            except OSError:
+                pass  # it went with the directory
+
+    def _watch_tree(self, number: int, path: str, before: str) -> None:
+        """Watch a directory and its numbered ones, which hold tasks with a priority."""
         assert self._inotify is not None
         try:
-            watch = self._inotify.add_watch(path, _MASK)
-        except OSError as error:
-            if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-                log.event("warning", f"{path} cannot be watched: {error.strerror}")
-                return True
-            return False
-        if watch not in self._watches:
-            self._watches[watch] = (number, before)
-            if self._timer is not None:  # not at the start: spoolers look then anyway
-                self.look(number)
-        try:
+            self._watches[self._inotify.add_watch(path, _MASK)] = (number, before)
             numbered = [each for each in os.scandir(path) if is_priority(each.name) and each.is_dir()]
-        except OSError:
-            return True
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                log.event("warning", f"{path} cannot be watched: {error.strerror}")
+            return
         for each in numbered:
-            self._arm_tree(number, each.path, f"{before}{each.name}/")
-        return True
+            self._watch_tree(number, each.path, f"{before}{each.name}/")
 
     def _readable(self) -> None:
         assert self._inotify is not None
@@ -133,32 +150,34 @@ class SpoolDirs:
                 for number in range(1, len(self._directories) + 1):
                     self.look(number)
             elif mask & (flags.DELETE_SELF | flags.MOVE_SELF | flags.IGNORED):
-                lost |= self._lose(watch, bool(mask & flags.MOVE_SELF))
+                number, before = self._watches.get(watch, (0, "?"))
+                if not before:
+                    lost = True
+                    self._identities[number] = None  # what is there now is another, whatever its inode
+                if mask & flags.IGNORED:
+                    self._watches.pop(watch, None)
             elif watch in self._watches and name.startswith(TASK) and (watch, name) not in told:
                 told.add((watch, name))
                 number, before = self._watches[watch]
                 if not self._in_hand(number, before + name):
                     self.queues.announce(number, before + name)
-        if lost:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._arm()
+        if lost and self._timer is not None:
+            self._timer.cancel()
+            self._check()
 
     def _in_hand(self, number: int, name: str) -> bool:
-        """True if a spooler of ours runs it, or did when it died: then its death is seen next, and looked after."""
+        """True if a spooler of ours runs it, or did when it died: that death is seen next."""
         first = 1 + (number - 1) * self._processes
         return any(self._table.task(each) == name for each in range(first, first + self._processes))
 
-    def _lose(self, watch: int, moved: bool) -> bool:
-        """A watched directory is gone, or has another name now. Returns whether it was known."""
-        known = self._watches.pop(watch, None)
-        if known is not None and moved:
-            assert self._inotify is not None
-            try:
-                self._inotify.rm_watch(watch)
-            except OSError:
-                pass
-        return known is not None
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which directory is at path; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _open_inotify() -> INotify:

@@ -1,7 +1,7 @@
 """The task that a spooler had in hand when it died: an attempt, with what the master knows of the death.
 
-What a master does not see (it was killed too) the next spooler finds: the file of spooler/hands.py stays. Knows the
-table, the store and deaths.
+What a master does not see (it was killed too) the next spooler finds: the file of spooler/hands.py stays.
+Knows the table, the store and deaths.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _SHRINK = 0.7
 
 
 def endpoints(config: BusConfig) -> tuple[str, ...]:
-    """The endpoints that have a queue: 'pool', 'mule1' ..., 'farm.NAME' ..., 'spool.1' ... (of a directory)."""
+    """The endpoints that have a queue: 'pool', 'mule1' ..., 'farm.NAME' ..., 'spool.1' ..."""
     spools = tuple(f"spool.{number}" for number in range(1, len(config.spooled) + 1))
     if not config.mules:
         return spools

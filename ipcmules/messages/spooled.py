@@ -1,7 +1,7 @@
 """The word to the spoolers of a directory that a task has come: its name, in the directory's queue.
 
-The files are the truth, a queue only wakes. Where it is full, a cell says that there is more than it tells: then
-the spoolers look at the directory before they sleep. Knows queues, the table and names; writes no task.
+The files are the truth, a queue only wakes. Where it is full, a cell says that there is more than it tells:
+then the spoolers look at the directory before they sleep. Knows queues, the table and names; writes no task.
 """
 
 from __future__ import annotations
@@ -71,9 +71,13 @@ class Spools:
             touch(directory, name)
 
     def announce(self, number: int, name: str) -> bool:
-        """Tell the spoolers of a directory, by its number, of a task. False if nobody hears it: the bus is over."""
+        """Tell the spoolers of a directory, by its number, of a task. False if the bus is over."""
         if self._cells[H_STATE] == STOPPED:
             return False
+        # They will look at the directory before they sleep, and the file is there already: they see it then.
+        # Saves two refused sends a task while there is a backlog.
+        if self._cells[self._table.spool(number) + D_LOOK]:
+            return True
         try:
             queue = self._queues.get(number) or self._open(number)
             try:
@@ -104,7 +108,7 @@ class Spools:
             pass  # full: nobody sleeps
 
     def descriptor(self, number: int) -> int:
-        """The descriptor of a directory's queue, readable while it holds something. Raises as open_queue()."""
+        """The descriptor of a directory's queue. Raises as queues.open_queue()."""
         return (self._queues.get(number) or self._open(number)).mqd
 
     def _open(self, number: int) -> posix_ipc.MessageQueue:

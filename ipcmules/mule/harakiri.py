@@ -1,4 +1,5 @@
-"""Deadlines of what this mule, spooler or worker runs, and what it runs, in its record; the master does the rest.
+"""Deadlines of what this mule, spooler or worker runs, and what it runs, in its record; the master does the
+rest.
 
 The nearest deadline is what the master sees: of hooks and handlers (--mule-harakiri), of functions with
 @harakiri, of set_user_harakiri(). The master is told only where it would look too late (H_LOOK). Knows the

@@ -22,7 +22,7 @@ class Record:
         self._first = member.table.record(member.role, member.number)
 
     def open(self) -> None:
-        """Say that this process is the mule or spooler now, and is loading. It counts anew, as its uptime does."""
+        """Say that this process is it now, and is loading. It counts anew, as its uptime does."""
         cells, first, me = self._cells, self._first, processes.current()
         for counter in (table.R_MESSAGES, table.R_SIGNALS, table.R_EXCEPTIONS):
             cells[first + counter] = 0

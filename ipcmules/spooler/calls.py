@@ -19,6 +19,8 @@ from ipcmules.spooler.attempts import Policy
 OK, RETRY, IGNORE = results.SPOOL_OK, results.SPOOL_RETRY, results.SPOOL_IGNORE
 
 _FUNCTION, _RESULT, _ARGS, _KWARGS, _BODY = "ud_spool_func", "ud_spool_ret", "args", "kwargs", "body"
+#: The same as it stands in a task's dict.
+_FUNCTION_KEY = b"ud_spool_func"
 #: Keyword arguments that say how to enqueue, not what to call the function with.
 ENVELOPE = ("spooler", "priority", "at", _BODY)
 #: Pickled arguments longer than this together go into the body: the block holds 65,535 bytes, and there must
@@ -175,7 +177,8 @@ class _Assigned(SpoolFunction):
     """set_spooler()'s function: gets the task as it is."""
 
     def run(self, env: Mapping[Any, Any]) -> int:
-        return as_result(self.function(dict(env)))
+        returned = self.function(env if type(env) is dict else dict(env))
+        return OK if returned == OK else as_result(returned)
 
 
 _functions: dict[str, SpoolFunction] = {}
@@ -200,8 +203,9 @@ def assign(function: Callable[[dict[Any, Any]], Any] | None) -> None:
 
 def select(env: Mapping[Any, Any]) -> SpoolFunction | None:
     """What runs a task: the decorated function it names, or set_spooler()'s; None if that is not here."""
-    name = name_in(env)
-    return _assigned if name is None else _functions.get(name)
+    if _FUNCTION_KEY not in env and _FUNCTION not in env:
+        return _assigned
+    return _functions.get(name_in(env) or "")
 
 
 def register(function: SpoolFunction) -> None:
@@ -240,7 +244,7 @@ def _where(function: SpoolFunction) -> str:
 
 def name_in(env: Mapping[Any, Any]) -> str | None:
     """The name of the decorated function a task is for; None for a task of set_spooler()'s function."""
-    name = env.get(b"ud_spool_func", env.get(_FUNCTION))
+    name = env.get(_FUNCTION_KEY, env.get(_FUNCTION))
     if isinstance(name, bytes):
         return name.decode("utf-8", "backslashreplace")
     return None if name is None else str(name)

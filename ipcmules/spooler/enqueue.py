@@ -28,6 +28,10 @@ _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENO
 #: What linkat() says where a file without a name can be made but not given one: no /proc, a sandbox.
 _NO_LINK = frozenset({errno.ENOENT, errno.EPERM, errno.EACCES, errno.EXDEV, errno.ENOTDIR, errno.EBADF})
 
+#: ext4 (and 2, 3) and XFS: a link changes inode and directory in one transaction, so that an fsync of the
+#: file makes its name durable too, for a third of what two cost. Others promise only what fsync(2) says.
+_ONE_COMMIT = frozenset({0xEF53, 0x58465342})
+
 #: False once linkat() with nothing but a descriptor was found not to work here.
 _by_descriptor = True
 
@@ -42,6 +46,8 @@ class Writer:
         self.directory = os.path.realpath(path)
         self.fsync = fsync
         self._unnamed = True
+        #: True if the file system needs one fsync for a task, None while that was not asked.
+        self._one_commit: bool | None = None
         #: The priorities whose directories were there, "" for the spool directory itself.
         self._known: set[str] = set()
 
@@ -79,19 +85,41 @@ class Writer:
             return self._put_named(head, body, at, where, priority)
         try:
             if body or at or self.fsync:
-                _fill(file, head, body, at, self.fsync)
+                _fill(file, head, body, at)
+                if self.fsync:
+                    self._before_link(file)
             elif os.write(file, head) != len(head):
                 raise _full()
             name = names.new_name()
             linked = _link(file, f"{where}/{name}")
+            if self.fsync and linked:
+                self._after_link(file, where, name)
         finally:
             os.close(file)
         if not linked:
             self._unnamed = False
             return self._put_named(head, body, at, where, priority)
-        if self.fsync:
-            _fsync_directory(where)
         return f"{priority}/{name}" if priority else name
+
+    def _before_link(self, file: int) -> None:
+        """Nothing may have a name on the disk whose contents are not there."""
+        if self._one_commit is None:
+            self._one_commit = linux.file_system(file) in _ONE_COMMIT
+        if self._one_commit:
+            linux.write_out(file)
+        else:
+            os.fsync(file)
+
+    def _after_link(self, file: int, where: str, name: str) -> None:
+        """The name is on the disk when this returns; if that fails, there is none."""
+        try:
+            if self._one_commit:
+                os.fsync(file)
+            else:
+                _fsync_directory(where)
+        except OSError:
+            _unlink(f"{where}/{name}")
+            raise
 
     def _put_named(self, head: bytes, body: bytes | memoryview, at: int, where: str, priority: str) -> str:
         temporary = f"{where}/{names.new_name(names.WRITING)}"
@@ -100,16 +128,22 @@ class Writer:
             try:
                 # Says to the sweeper that the writer lives; gone with the process.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _fill(file, head, body, at, self.fsync)
+                _fill(file, head, body, at)
+                if self.fsync:
+                    os.fsync(file)
             finally:
                 os.close(file)
             name = names.new_name()
             os.rename(temporary, f"{where}/{name}")
         except BaseException:
-            os.unlink(temporary)
+            _unlink(temporary)
             raise
         if self.fsync:
-            _fsync_directory(where)
+            try:
+                _fsync_directory(where)
+            except OSError:
+                _unlink(f"{where}/{name}")
+                raise
         return f"{priority}/{name}" if priority else name
 
     def _make(self, priority: str) -> None:
@@ -117,6 +151,8 @@ class Writer:
         if priority:
             try:
                 os.mkdir(f"{self.directory}/{priority}", directory.MODE)
+                if self.fsync:
+                    _fsync_directory(self.directory)
             except FileExistsError:
                 pass
             except OSError as error:
@@ -138,7 +174,7 @@ class Writer:
         )
 
 
-def _fill(file: int, head: bytes, body: bytes | memoryview, at: int, fsync: bool) -> None:
+def _fill(file: int, head: bytes, body: bytes | memoryview, at: int) -> None:
     if len(body) <= _JOINED:
         _write(file, b"".join((head, body)))
     else:
@@ -146,8 +182,6 @@ def _fill(file: int, head: bytes, body: bytes | memoryview, at: int, fsync: bool
         _write(file, body)
     if at:
         os.utime(file, ns=(at, at))
-    if fsync:
-        os.fsync(file)
 
 
 def _write(file: int, data: bytes | memoryview) -> None:
@@ -181,6 +215,13 @@ def _link(file: int, path: str) -> bool:
         raise
     _by_descriptor = False
     return True
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass  # taken already; the error that led here is the one to be told
 
 
 def _fsync_directory(path: str) -> None:

@@ -61,7 +61,7 @@ class Hand:
         if policy is not self._policy:
             self._policy = policy
             self._prefix = f"{policy.max_attempts} {policy.backoff!r} {policy.max_backoff!r} ".encode()
-        entry = b"%b%b\0" % (self._prefix, os.fsencode(name))
+        entry = b"%b%b\0" % (self._prefix, name.encode("utf-8", "surrogateescape"))
         self._memory[: len(entry)] = entry
 
     def put_down(self) -> None:

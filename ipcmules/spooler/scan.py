@@ -109,8 +109,9 @@ class _Reader:
         window: Window[int] = Window(self._limit)
         for batch in self._walk(""):
             window.offer([(self._written(name) if key is None else key, name) for key, name in _keyed(batch)])
+        chosen = window.take()
         self.more |= window.dropped
-        return window.take()
+        return chosen
 
     def _by_version(self) -> list[str]:
         chosen: list[str] = []
@@ -118,8 +119,8 @@ class _Reader:
             window: Window[bytes] = Window(max(1, self._limit - len(chosen)))
             for batch in self._tasks(below, []):
                 window.offer([(names.version_key(name), name) for name in batch])
-            self.more |= window.dropped
             chosen += window.take()
+            self.more |= window.dropped
             if len(chosen) >= self._limit:
                 self.more = True
                 break

@@ -1,6 +1,7 @@
 """What a spooler knows of the tasks of its directory that have not been run: those due, and those due later.
 
-Values only, and bounded: of what is due later the nearest are kept, the rest is found again by a look at the directory.
+Values only, and bounded: of what is due later the nearest are kept, the rest is found again by a look at the
+directory.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class Agenda:
 
 
 def stagger(names: list[str], share: int, shares: int) -> list[str]:
-    """The same names, a window's every shares-th first: spoolers that read one directory don't fight over each task.
+    """The same names, a window's every shares-th first: spoolers that read one directory don't fight over
+    each task.
 
     What one does not come to the others find at the end of the window, so that order holds but for a window.
     """

@@ -1,14 +1,16 @@
 """The work of a spooler: which task is next, and when to sleep.
 
 A task comes by its name in the directory's queue and is run at once, without a look at the directory. The
-directory is read where the queue could not take all names (the cell D_LOOK), where somebody asks for it, and at
-the frequency if it has changed. Several spoolers read it each for itself; who does not get a task's lock goes on.
+directory is read where the queue could not take all names (the cell D_LOOK), where somebody asks for it, and
+at the frequency if it has changed. Several spoolers read it each for itself; who does not get a task's lock
+goes on.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 from ipcmules import log, table
 from ipcmules.membership import Membership
@@ -69,9 +71,10 @@ class Loop:
         self._skipped = 0
         self._idle_since = 0.0
         self._done = 0
+        self._most = config.spooler_max_tasks or 1 << 62
         self._missing = False
-        #: Tasks that were not run, or not done, and when their inode changed last (st_ctime_ns) then: to close a file
-        #: makes an event that brings its name here again, and only a change is news.
+        #: Tasks that were not run, or not done, and when their inode changed last (st_ctime_ns) then: to
+        #: close a file makes an event that brings its name here again, and only a change is news.
         self._left: dict[str, int] = {}
 
     def run(self) -> None:
@@ -90,9 +93,10 @@ class Loop:
             if now >= between:
                 between = now + _BETWEEN
                 self._see_others()
-                if self._enough():
-                    return
                 continue
+            if self._done >= self._most:
+                self._cells[self._record + table.R_LEAVING] = table.LEAVES_BY_COUNT
+                return
             name = self._agenda.next(time.time())
             if name is not None:
                 self._run(name, True)
@@ -115,12 +119,6 @@ class Loop:
         dispatch.run_signal(signal)
         if self._config.spooler_signal_as_task:
             self._done += 1
-
-    def _enough(self) -> bool:
-        if not 0 < self._config.spooler_max_tasks <= self._done:
-            return False
-        self._cells[self._record + table.R_LEAVING] = table.LEAVES_BY_COUNT
-        return True
 
     # Which is next
 
@@ -151,6 +149,8 @@ class Loop:
         self._seen = self._version(), time.time()
         self._skipped = 0
         self._next_look = time.monotonic() + self._frequency()
+        if self._runner.terms.frequency != self._frequency():
+            self._runner.terms = replace(self._runner.terms, frequency=self._frequency())
         self._hand.renew()
         self._runner.renew()
         agenda = self._agenda
@@ -244,6 +244,7 @@ class Loop:
                 return True
             if self._config.spooler_cheap and self._rests(now):
                 return False
+            self._runner.rest()
             signal = self._waking.wait(self._patience(now))
         finally:
             cells[record + table.R_CHANGED] = time.monotonic_ns()

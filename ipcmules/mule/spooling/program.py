@@ -1,7 +1,7 @@
 """The life of a spooler, from its fork to its end: what it loads, and how it is stopped.
 
-The order is that of a mule: the app, the post-fork hooks, then the tasks. Knows the parts of spooling/ and says how
-far it is in its record of the shared table.
+The order is that of a mule: the app, the post-fork hooks, then the tasks. Knows the parts of spooling/ and
+says how far it is in its record of the shared table.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def _be_nice(config: BusConfig) -> None:
 
 
 class Stopper:
-    """SIGTERM in a spooler: a stop, a reload, or the master's death. The task in hand is finished, no other begun.
+    """SIGTERM in a spooler: a stop, a reload, or the master's death. The task in hand is finished, no other
+    begun.
 
     One that still loads has nothing in hand and ends at once.
     """

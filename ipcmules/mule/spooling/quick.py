@@ -1,7 +1,7 @@
 """The common task in as few system calls as it takes: open, lock, look, read, run, unlink, close.
 
-Common is a small file of ours that is due, never failed, and has nobody else at it. Whatever is not goes the long
-way (spooler/claim.py), which sees why. Names are looked up relative to a descriptor of the directory.
+Common is a small file of ours that is due, never failed, and has nobody else at it. Whatever is not goes the
+long way (spooler/claim.py), which sees why. Names are looked up relative to a descriptor of the directory.
 """
 
 from __future__ import annotations
@@ -58,15 +58,20 @@ class Quick:
             self._directory = -1
 
     def take(self, name: str, seen: bool) -> Taken | str | None:
-        """Lock and read a task. claim.GONE or claim.BUSY where it is; None: not the common case, take the long way.
+        """Lock and read a task. claim.GONE or claim.BUSY where it is; None: not the common case, take the
+        long way.
 
         seen: it was there a moment ago, in the directory as it is. Else nothing is said that may be wrong.
         """
         if self._directory < 0:
-            return None
+            self.renew()
+            if self._directory < 0:
+                return None
         try:
             file = _open(name, _FLAGS, dir_fd=self._directory)
         except FileNotFoundError:
+            if not seen and not _fstat(self._directory).st_nlink:
+                self.renew()  # the directory was removed, and made again
             return claim.GONE if seen else None
         except OSError:
             return None
@@ -78,8 +83,8 @@ class Quick:
                 return claim.BUSY if seen else None
             status = _fstat(file)
             size = status.st_size
-            # After the lock: it may have been run, put off or given up since it was opened; whoever renames a task
-            # changes its mode before (spooler/dead.py).
+            # After the lock: it may have been run, put off or given up since it was opened; whoever renames a
+            # task changes its mode before (spooler/dead.py).
             if (
                 status.st_nlink
                 and status.st_mode == _MODE

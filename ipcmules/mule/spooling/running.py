@@ -1,7 +1,7 @@
 """Running one task: take it, call its function, and do with it what came of that.
 
-Needs a directory and the app's functions, no bus: a spooler and `ipcmules tasks run` use it. Knows the store, the
-functions and harakiri.
+Needs a directory and the app's functions, no bus: a spooler and `ipcmules tasks run` use it. Knows the store,
+the functions and harakiri.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ipcmules import log, table
 from ipcmules.mule import failures, harakiri
-from ipcmules.spooler import calls, claim
 from ipcmules.mule.spooling.quick import Quick
+from ipcmules.spooler import calls, claim
 from ipcmules.spooler.attempts import DEFAULT, NONE, Policy
 from ipcmules.spooler.calls import SpoolFunction
 from ipcmules.spooler.claim import Held, Refusal
@@ -27,8 +27,8 @@ Env = dict[str | bytes, bytes]
 
 _TASK = table.DOES_TASK << 8
 
-#: What became of a task: it is done; it was gone before; it is somebody else's, or given up; it is there, and to be
-#: looked at again.
+#: What became of a task: it is done; it was gone before; it is somebody else's, or given up; it is there, and
+#: to be looked at again.
 DONE, GONE, TAKEN, LATER = "done", "gone", "taken", "later"
 
 
@@ -71,17 +71,29 @@ class Runner:
 
     def __post_init__(self) -> None:
         self._quick = Quick(self.store.path)
+        self._home = os.getcwd()
 
     def renew(self) -> None:
         """The directory may have been removed and made anew."""
         self._quick.renew()
 
+    def rest(self) -> None:
+        """Nothing is run for a while: let the directory go.
+
+        While somebody is in it, nobody is told that it was removed (IN_DELETE_SELF, inotify(7)).
+        """
+        self._quick.close()
+        try:
+            os.chdir(self._home)
+        except OSError:
+            pass  # it is gone itself
+
     def run(self, name: str, seen: bool = False) -> Outcome:
         """Run a task, by its name relative to the directory.
 
-        seen: the name comes from a look at the directory since renew().
-        SystemExit and KeyboardInterrupt of its function go on after it is put away; anything else it raises is
-        logged. Raises OSError where a task that has succeeded cannot be removed: nobody must run it again.
+        seen: the name comes from a look at the directory since renew(). SystemExit and KeyboardInterrupt of
+        its function go on after it is put away; anything else it raises is logged. Raises OSError where a
+        task that has succeeded cannot be removed: nobody must run it again.
         """
         taken = self._quick.take(name, seen)
         if taken is None:
@@ -93,7 +105,7 @@ class Runner:
         function = calls.select(env)
         if function is not None:
             policy = self.policy(function)
-            result = self._call(name, function, policy, env)
+            result = self._call(name, function, policy, env, self._quick.directory)
             if result == SPOOL_OK:
                 self._quick.done(name, file)
                 return _DONE
@@ -126,9 +138,11 @@ class Runner:
             self._policies[id(function)] = found
         return found[0]
 
-    def _call(self, name: str, function: SpoolFunction, policy: Policy, env: Env) -> int | BaseException:
-        """Call the function. Returns what came of it, or what it raised."""
-        self._enter(name)
+    def _call(
+        self, name: str, function: SpoolFunction, policy: Policy, env: Env, directory: int = -1
+    ) -> int | BaseException:
+        """Call the function; returns what came of it, or what it raised. directory: a descriptor."""
+        self._enter(name, directory)
         self.hand.take(name, policy)
         cells, doing = harakiri.doing
         cells[doing] = _TASK
@@ -142,10 +156,10 @@ class Runner:
             if guard is not None:
                 harakiri.disarm(guard)
 
-    def _enter(self, name: str) -> None:
+    def _enter(self, name: str, directory: int) -> None:
         try:
-            if not self.terms.chdir and "/" not in name and self._quick.directory >= 0:
-                os.fchdir(self._quick.directory)
+            if directory >= 0 and not self.terms.chdir and "/" not in name:
+                os.fchdir(directory)
             else:
                 os.chdir(self.terms.chdir or os.path.dirname(f"{self.store.path}/{name}"))
         except OSError as error:
@@ -210,7 +224,7 @@ class Runner:
         log.event("warning", f"task {name} is left alone: {why} (said once)")
 
 
-def _env(name: str, arguments: dict[bytes, bytes], body: bytes) -> Env:
+def _env(name: str, arguments: dict[Any, bytes], body: bytes) -> Env:
     """What a task's function is called with, as uWSGI makes it."""
     env: Env = {
         "spooler_task_name": name[name.rfind("/") + 1 :].encode("utf-8", "surrogateescape"),

@@ -40,7 +40,7 @@ class Siblings:
         self._cells[self._length] = length
 
     def say_hand(self, name: str) -> None:
-        """The file that says what this spooler runs (spooler/hands.py): what the master asks for at its death."""
+        """The file that says what this spooler runs (spooler/hands.py), for the master at its death."""
         data = os.fsencode(name)
         if len(data) > table.LONGEST_HAND:
             data = b""  # found by the next look at the directory

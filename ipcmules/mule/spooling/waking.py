@@ -1,7 +1,7 @@
 """What a spooler waits for: its directory's queue, signals, the stop, and a time.
 
-The queue and the signal FIFOs are shared with the other spoolers: they are waited for exclusively, so that one
-wakes for a task. Knows queues and signals, not tasks.
+The queue and the signal FIFOs are shared with the other spoolers: they are waited for exclusively, so that
+one wakes for a task. Knows queues and signals, not tasks.
 """
 
 from __future__ import annotations

@@ -1,0 +1,218 @@
+"""Spoolers under fire: tasks flow while spoolers, enqueuers and the master are killed; then the ledger.
+
+    cd tests && python -m chaos.spooling [--tasks 100000] [--kills 300] [--seed N]
+
+Every task that was accepted must run, with at most one extra run for each spooler that was killed; afterwards
+nothing may be left in the directory, and nothing in dead/. Exit code 1 if that is not so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ipcmules import liveness
+from ipcmules.cli import snapshot
+from ipcmules.places import places
+from ipcmules.spooler import names
+
+BUS = "chaos-spool"
+SPOOLERS, ENQUEUERS = 3, 3
+
+_APP = """
+import os
+import ipcmules
+runs = os.open(os.environ["RUNS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+def run(env):
+    os.write(runs, env[b"id"] + b"\\n")
+    return ipcmules.SPOOL_OK
+ipcmules.set_spooler(run)
+"""
+
+#: Enqueues first..last and writes down each number that was accepted; on the bus where there is one.
+_ENQUEUER = """
+import os, sys, time
+import ipcmules
+directory, accepted, first, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+log = os.open(accepted, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+for number in range(first, last):
+    while True:
+        try:
+            ipcmules.spool(id=number, spooler=directory)
+            break
+        except (ValueError, OSError):  # the bus is being started again
+            time.sleep(0.01)
+    os.write(log, b"%d\\n" % number)
+    if not number % 50:
+        time.sleep(0.02)  # so that tasks flow for as long as there are kills
+"""
+
+
+class Chaos:
+    """One run."""
+
+    def __init__(self, top: Path, tasks: int, kills: int, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._tasks, self._kills = tasks, kills
+        self._top = top
+        self._directory = top / "spool"
+        self._runs = top / "runs"
+        (top / "chaos_app.py").write_text(_APP)
+        (top / "enqueuer.py").write_text(_ENQUEUER)
+        self._log = (top / "log").open("ab")
+        self._environment = {**os.environ, "RUNS": str(self._runs)}
+        self._shares = [tasks * each // ENQUEUERS for each in range(ENQUEUERS + 1)]
+        self._enqueuers: list[subprocess.Popen[bytes] | None] = [None] * ENQUEUERS
+        self.killed: Counter[str] = Counter()
+
+    def run(self) -> None:
+        """Mischief until every task has been accepted and every kill was done, then the end in order."""
+        self._start_master()
+        while sum(self.killed.values()) < self._kills or self._more():
+            self._keep_going()
+            if sum(self.killed.values()) < self._kills:
+                self._kill_one()
+            time.sleep(self._random.uniform(0.01, 0.1))
+        self._keep_going()
+        deadline = time.monotonic() + 300
+        while self._left() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self._master.terminate()
+        self._master.wait(60)
+
+    def ledger(self) -> list[str]:
+        """What is wrong; prints the counts."""
+        ran = Counter(self._runs.read_text().split())
+        accepted = {each for share in range(ENQUEUERS) for each in self._accepted(share)}
+        missing = accepted - set(ran)
+        extra = sum(ran.values()) - len(ran)
+        left = [path for path in self._directory.rglob("*") if path.is_file()]
+        runs = sum(ran.values())
+        print(f"killed: {dict(self.killed)}; tasks: {len(accepted)}, ran: {runs}, extra: {extra}")
+        wrong = []
+        if len(accepted) != self._tasks:
+            wrong.append(f"{len(accepted)} of {self._tasks} tasks were accepted")
+        if missing:
+            wrong.append(f"{len(missing)} tasks never ran: {sorted(missing)[:10]}")
+        if extra > self.killed["spooler"]:
+            wrong.append(f"{extra} extra runs, {self.killed['spooler']} spoolers were killed")
+        if left:
+            wrong.append(f"{len(left)} files are left: {[path.name for path in left[:10]]}")
+        return wrong
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        for each in (*self._enqueuers, self._master):
+            if each is not None and each.poll() is None:
+                each.terminate()
+                each.wait(30)
+        self._log.close()
+
+    def _start_master(self) -> None:
+        command = [sys.executable, "-m", "ipcmules", "run", "--bus", BUS, "--spooler", str(self._directory)]
+        options = ["--spooler-processes", str(SPOOLERS), "--spooler-quiet", "--spooler-frequency", "2"]
+        self._master = subprocess.Popen(
+            [*command, *options, "--import", "chaos_app.py"],
+            cwd=self._top,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+    def _accepted(self, share: int) -> list[str]:
+        path = self._top / f"accepted{share}"
+        return path.read_text().split() if path.exists() else []
+
+    def _more(self) -> bool:
+        return any(each is None or each.poll() != 0 for each in self._enqueuers)
+
+    def _keep_going(self) -> None:
+        """What was killed is started again; an enqueuer goes on behind what it had written down."""
+        if self._master.poll() is not None:
+            self._start_master()
+        for share, process in enumerate(self._enqueuers):
+            if process is not None and process.poll() in (None, 0):
+                continue
+            done = self._accepted(share)
+            first = int(done[-1]) + 1 if done else self._shares[share]
+            accepted, last = self._top / f"accepted{share}", self._shares[share + 1]
+            arguments = (self._directory, accepted, first, last)
+            self._enqueuers[share] = subprocess.Popen(
+                [sys.executable, "enqueuer.py", *map(str, arguments)],
+                cwd=self._top,
+                env={**self._environment, "IPCMULES_BUS": BUS} if share else self._environment,
+                stdin=subprocess.DEVNULL,
+                stderr=self._log,
+            )
+
+    def _kill_one(self) -> None:
+        what = self._random.choices(("spooler", "enqueuer", "master"), (12, 4, 1))[0]
+        if what == "master":
+            if snapshot.take(places(BUS))["state"] != "ready":
+                return
+            self._kill(what, self._master.pid)
+            self._master.wait()
+        elif what == "enqueuer":
+            running = [each for each in self._enqueuers if each is not None and each.poll() is None]
+            if running:
+                victim = self._random.choice(running)
+                self._kill(what, victim.pid)
+                victim.wait()
+        else:
+            pids = [each["pid"] for each in snapshot.take(places(BUS))["spoolers"] if each["pid"]]
+            if pids:
+                self._kill(what, self._random.choice(pids))
+
+    def _kill(self, what: str, pid: int) -> None:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        self.killed[what] += 1
+
+    def _left(self) -> bool:
+        return any(each.startswith(names.TASK) for each in os.listdir(self._directory))
+
+
+def main() -> int:
+    """The command line above."""
+    parser = argparse.ArgumentParser(prog="chaos.spooling", description="Spoolers under fire.")
+    parser.add_argument("--tasks", type=int, default=100_000)
+    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    options = parser.parse_args()
+    print(f"chaos.spooling: --seed {options.seed}", flush=True)
+    top = Path(tempfile.mkdtemp(prefix="imc-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"))
+    os.environ.update(IPCMULES_RUNTIME_DIR=str(top / "run"), IPCMULES_STATE_DIR=str(top / "state"))
+    os.environ.pop("IPCMULES_BUS", None)
+    chaos = Chaos(top, options.tasks, options.kills, options.seed)
+    try:
+        chaos.run()
+        wrong = chaos.ledger()
+        if liveness.is_alive(places(BUS)):
+            wrong.append("the bus did not end")
+    finally:
+        chaos.close()
+        if "wrong" in locals() and wrong:
+            print((top / "log").read_text(errors="replace")[-4000:])
+        shutil.rmtree(top, ignore_errors=True)
+    for each in wrong:
+        print(f"WRONG: {each}")
+    print("The ledger balances." if not wrong else "The ledger does not balance.")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
