@@ -2,7 +2,7 @@
 
 The command, the workers, the spoolers and the commands of crons get SIGTERM first (the command SIGINT, where
 that stopped the bus); when they are gone, or half of the mercy is over, the mules get it and drain their
-queues; when the mercy is over everybody gets SIGKILL. The daemons come last: the mules may need them to the end.
+queues; when the mercy is over everybody gets SIGKILL. The daemons come last: mules may need them to the end.
 """
 
 from __future__ import annotations
