@@ -7,7 +7,7 @@ whatever holds one holds a bus that makes sense. It travels as JSON to the maste
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ipcmules.errors import ConfigError
@@ -20,6 +20,8 @@ MAX_WORKERS = 256
 #: Values of on_mule_death and of on_hook_error.
 ON_MULE_DEATH = ("dead-letter", "requeue", "drop")
 ON_HOOK_ERROR = ("log", "keep")
+#: What an alarm can do (--alarm NAME KIND:ARGUMENT).
+ALARMS = ("cmd", "signal", "mule", "log")
 
 #: More would need more than the 256 queues a Linux system has by default (fs.mqueue.queues_max).
 MAX_MULES = 4096
@@ -97,6 +99,10 @@ class BusConfig:
     on_mule_death: str = "dead-letter"  #: what becomes of a message in the hands of a mule that died
     max_requeues: int = 3  #: with on_mule_death 'requeue': deaths after which it is a dead letter
     on_hook_error: str = "log"  #: what becomes of a message whose hook raised
+    compat: bool = False  #: --compat: `import uwsgi` works in every process of the bus
+    alarms: tuple[str, ...] = ()  #: --alarm, 'NAME KIND:ARGUMENT'
+    #: The options as they were written, for uwsgi.opt: None where there was no value.
+    options: tuple[tuple[str, str | None], ...] = field(default=(), compare=False)
     main: str = ""  #: base64 pickle of multiprocess' preparation data, for 'pickled' programs
     owner: tuple[int, int] = (0, 0)  #: pid and start time of the embedding program
 
@@ -155,6 +161,7 @@ class BusConfig:
         values["mules"] = tuple(Program(**each) for each in data["mules"])
         values["farms"] = tuple(Farm(each["name"], tuple(each["mules"])) for each in data["farms"])
         values["settings"] = tuple((key, value) for key, value in data["settings"])
-        for name in ("imports", "pyargv", "paths", "command", "daemons", "owner", "touch_reload"):
+        values["options"] = tuple((key, value) for key, value in data["options"])
+        for name in ("imports", "pyargv", "paths", "command", "daemons", "owner", "touch_reload", "alarms"):
             values[name] = tuple(data[name])
         return cls(**values)

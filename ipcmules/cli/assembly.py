@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import replace
 
 from ipcmules.cli.options import Given
@@ -43,12 +44,18 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
         touch_reload=tuple(os.path.join(directory, each) for each in given.get("touch_reload", ())),
         queue_share=given.get("queue_share", BusConfig.queue_share),
         directory=directory,
-        paths=tuple(os.path.join(directory, each) for each in given.get("paths", ())),
+        paths=(
+            *(os.path.join(directory, each) for each in given.get("paths", ())),
+            *_site_packages(given, directory),
+        ),
         command=command,
         daemons=given.get("daemons", ()),
         on_mule_death=given.get("on_mule_death", BusConfig.on_mule_death),
         max_requeues=given.get("max_requeues", BusConfig.max_requeues),
         on_hook_error=given.get("on_hook_error", BusConfig.on_hook_error),
+        compat=given.get("compat", False),
+        alarms=given.get("alarms", ()),
+        options=tuple(given.raw),
     )
     _check_command(command, directory, "'--'")
     for each in config.daemons:
@@ -63,6 +70,21 @@ def _directory(path: str) -> str:
     if not os.path.isdir(full):
         raise ConfigError(f"--chdir: directory {path!r} does not exist: create it, or correct the option")
     return full
+
+
+def _site_packages(given: Given, directory: str) -> tuple[str, ...]:
+    """What a virtual environment (uWSGI's home) adds to sys.path; nothing for the one that runs this."""
+    home = given.get("home", "")
+    full = os.path.join(directory, home)
+    if not home or os.path.realpath(full) == os.path.realpath(sys.prefix):
+        return ()
+    found = os.path.join(full, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages")
+    if not os.path.isdir(found):
+        # Another Python cannot be had any more: this one runs already, and perhaps has all the app needs.
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        given.unused.append(f"home {home!r} (no virtual environment of Python {version}, which runs this)")
+        return ()
+    return (found,)
 
 
 def _found_program(program: Program, directory: str) -> Program:

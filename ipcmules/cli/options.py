@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ipcmules.config import ON_HOOK_ERROR, ON_MULE_DEATH, Program, farm, program
+from ipcmules.config import ALARMS, ON_HOOK_ERROR, ON_MULE_DEATH, Program, farm, program
 from ipcmules.errors import ConfigError
 from ipcmules.log import FORMATS
 from ipcmules.master.commandline import split
@@ -146,6 +146,17 @@ def _daemon(text: str) -> tuple[str, ...]:
     return (text,)
 
 
+def _alarm(text: str) -> tuple[str, ...]:
+    _name, space, what = text.strip().partition(" ")
+    kind, colon, _ = what.strip().partition(":")
+    if not space or not colon or kind not in ALARMS:
+        raise ConfigError(
+            f"{text!r} is no alarm: write NAME KIND:ARGUMENT with one of {', '.join(ALARMS)}, "
+            "such as 'ops cmd:mail -s alarm root'"
+        )
+    return (text,)
+
+
 def _each(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
     return lambda text: (read(text),)
 
@@ -161,12 +172,19 @@ def _application_file(text: str) -> tuple[str, ...]:
     return (name if "/" in name else f"./{name}",)
 
 
+def _mounted(text: str) -> tuple[str, ...]:
+    # uWSGI's mount is /path=app.py or /path=package.module:callable; the path is the web server's.
+    name = text.partition("=")[2].strip()
+    return _application_file(name) if name.endswith(".py") else _application(name)
+
+
 _processes = Option("processes", "number", number)
 _import = Option("imports", "text", _each(_nonblank("module or file")), repeatable=True)
 _shared_import = Option("shared_imports", "text", _each(_nonblank("module or file")), repeatable=True)
 _module = Option("applications", "text", _application, repeatable=True)
 _file = Option("applications", "text", _application_file, repeatable=True)
 _path = Option("paths", "text", _each(_nonblank("directory")), repeatable=True)
+_home = Option("home", "text", _nonblank("directory"))
 _touch = Option("touch_reload", "text", _each(_nonblank("file")), repeatable=True)
 _lazy = Option("lazy_apps", "flag", flag)
 
@@ -190,6 +208,7 @@ OPTIONS: dict[str, Option] = {
     "wsgi": _module,
     "wsgi-file": _file,
     "file": _file,
+    "mount": Option("applications", "text", _mounted, repeatable=True),
     "lazy-apps": _lazy,
     "lazy": _lazy,
     "locks": Option("locks", "number", number),
@@ -207,10 +226,18 @@ OPTIONS: dict[str, Option] = {
     "pythonpath": _path,
     "python-path": _path,
     "pp": _path,
+    "home": _home,
+    "virtualenv": _home,
+    "venv": _home,
+    "pyhome": _home,
+    "uid": Option("uid", "text", _nonblank("user")),
+    "gid": Option("gid", "text", _nonblank("group")),
     "queue-share": Option("queue_share", "share", share),
     "on-mule-death": Option("on_mule_death", "text", one_of(*ON_MULE_DEATH)),
     "max-requeues": Option("max_requeues", "number", number),
     "on-hook-error": Option("on_hook_error", "text", one_of(*ON_HOOK_ERROR)),
+    "compat": Option("compat", "flag", flag),
+    "alarm": Option("alarms", "text", _alarm, repeatable=True),
     "log-format": Option("log_format", "text", one_of(*FORMATS)),
 }
 
@@ -230,10 +257,15 @@ class Given:
         self._values: dict[str, Any] = {}
         #: Words about options that are not used here, for one line on stderr.
         self.unused: list[str] = []
+        #: Everything as it was written, for uwsgi.opt; None for an option without a value.
+        self.raw: list[tuple[str, str | None]] = []
 
-    def add(self, name: str, text: str, origin: str) -> None:
-        """Take one option. Raises ConfigError that begins with origin."""
+    def add(self, name: str, text: str, origin: str, raw: bool = True) -> None:
+        """Take one option. Raises ConfigError that begins with origin. raw: note it for uwsgi.opt too."""
         option = OPTIONS[name]
+        if raw:
+            bare = not text and name == "mule"
+            self.raw.append((name, None if bare or option.kind == "flag" else text))
         value = named(origin, option.read, text)
         if option.repeatable:
             self.extend(option.field, value)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ipcmules import log
+from ipcmules.cli import user
 from ipcmules.cli.assembly import build
 from ipcmules.cli.options import Given
 from ipcmules.config import BusConfig
@@ -131,6 +132,8 @@ def _option(*names: str, metavar: str, help: str, many: bool = False) -> Callabl
     help="What becomes of a message whose hook raised: keep makes it a dead letter [default: log].",
 )
 @_option("--log-format", metavar="text|json", help="How events are written to stderr [default: text].")
+@click.option("--compat", is_flag=True, help="Let the app import uwsgi and uwsgidecorators.")
+@_option("--alarm", metavar="'NAME KIND:ARG'", many=True, help="What uwsgi.alarm(NAME, text) does.")
 @_option("--ini", metavar="FILE", many=True, help="Read options from a uWSGI ini file.")
 @_option("--config", metavar="FILE", many=True, help="Read options from a TOML file.")
 @click.pass_context
@@ -156,6 +159,7 @@ def command(
         os.environ.update(given.get("environment", ()))
         if given.get("log_format", ""):
             os.environ[log.FORMAT_VARIABLE] = given.get("log_format", "")
+        user.become(given.get("uid", ""), given.get("gid", ""))
         described = build(given, bus, ctx.meta[_COMMAND])
         if given.unused:
             print(f"ipcmules: options that have no meaning here: {'; '.join(given.unused)}", file=sys.stderr)
