@@ -16,7 +16,7 @@ setup(
     author="the ipcmules authors",
     license="MIT",
     packages=find_packages(include=["ipcmules", "ipcmules.*"]),
-    package_data={"ipcmules": ["py.typed"]},
+    package_data={"ipcmules": ["py.typed", "compat/site/*.py"]},
     zip_safe=False,
     python_requires=">=3.10",
     install_requires=[
@@ -36,6 +36,7 @@ setup(
             "hypothesis>=6.100",
             "psutil>=6",
             "gunicorn>=22",
+            "types-uwsgi>=2.0.0",  # the list of names that the uwsgi module must have
         ],
         "lint": ["ruff>=0.9", "mypy>=1.14", "import-linter>=2.1", "types-psutil", "types-gunicorn"],
         # The peers that benchmarks/ compares with. They are built from source: a C compiler is needed.

@@ -50,6 +50,8 @@ from ipcmules.locking import Lock, is_locked, lock, unlock
 
 if TYPE_CHECKING:
     from ipcmules.bus import Bus
+    from ipcmules.procedures import register_rpc, rpc, rpc_list
+    from ipcmules.wire import send_message
 
 __version__ = "0.1.0"
 
@@ -82,7 +84,11 @@ __all__ = [
     "mule_get_msg",
     "mule_id",
     "mule_msg",
+    "register_rpc",
     "register_signal",
+    "rpc",
+    "rpc_list",
+    "send_message",
     "set_user_harakiri",
     "settings",
     "signal",
@@ -94,10 +100,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Bus is imported when it is first asked for: it needs subprocess, which most processes do not."""
-    if name == "Bus":
-        from ipcmules.bus import Bus
+#: Imported when they are first asked for: they need what most processes do not.
+_LATE = {
+    "Bus": "bus",
+    "register_rpc": "procedures",
+    "rpc": "procedures",
+    "rpc_list": "procedures",
+    "send_message": "wire",
+}
 
-        return Bus
+
+def __getattr__(name: str) -> object:
+    if name in _LATE:
+        from importlib import import_module
+
+        return getattr(import_module(f"ipcmules.{_LATE[name]}"), name)
     raise AttributeError(f"module 'ipcmules' has no attribute {name!r}")
