@@ -68,8 +68,9 @@ def call(name: str | bytes, *arguments: bytes | str) -> bytes | None:
     function = _functions.get(_name(name))
     if function is None:
         return None
+    packed = [_argument(each) for each in arguments]
     try:
-        return run(function, [_argument(each) for each in arguments])
+        return run(function, packed)
     except Exception:
         log.exception(f"the RPC function {name!r} raised:")
         return None

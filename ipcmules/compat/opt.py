@@ -48,7 +48,7 @@ def _described(config: BusConfig) -> dict[str, list[str | None]]:
     given = {key for key, _ in config.options}
     found: dict[str, list[str | None]] = {"master": [None], "enable-threads": [None]}
     if config.mules and not given & {"mule", "mules"}:
-        found["mule"] = [each.target or None for each in config.mules]
+        found["mule"] = [each.target if each.kind in ("file", "callable") else None for each in config.mules]
     if config.farms:
         found["farm"] = [f"{each.name}:{','.join(map(str, each.mules))}" for each in config.farms]
     if config.locks:

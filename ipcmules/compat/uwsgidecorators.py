@@ -25,6 +25,7 @@ __all__ = [
     "cron",
     "erlang",
     "farm",
+    "farm_loop",
     "filemon",
     "get_free_signal",
     "harakiri",
@@ -32,11 +33,14 @@ __all__ = [
     "manage_spool_request",
     "mstimer",
     "mule",
+    "mule_brain",
+    "mule_brainloop",
     "mule_functions",
     "mule_msg_dispatcher",
     "mulefunc",
     "muleloop",
     "mulemsg",
+    "mulemsg_loop",
     "partial",
     "pickle",
     "postfork",
@@ -184,3 +188,58 @@ def lock(f: Callable[..., Any]) -> Callable[..., Any]:
         return None if uwsgi.i_am_the_spooler() else locked(*args, **kwargs)
 
     return call
+
+
+# What uWSGI's module puts into postfork_chain. Ours does not; code that builds its own chain may.
+
+
+class mule_brain:  # noqa: N801 # uWSGI's name
+    """Run a function in one mule."""
+
+    def __init__(self, f: Callable[[], Any], num: int) -> None:
+        self.f = f
+        self.num = num
+
+    def __call__(self) -> None:
+        """Run it, where this is that mule."""
+        if uwsgi.mule_id() == self.num:
+            self.f()
+
+
+class mule_brainloop(mule_brain):  # noqa: N801 # uWSGI's name
+    """Run a function in one mule for ever."""
+
+    def __call__(self) -> None:
+        """Run it, where this is that mule; never returns there."""
+        while uwsgi.mule_id() == self.num:
+            self.f()
+
+
+class mulemsg_loop:  # noqa: N801 # uWSGI's name
+    """Give the messages of one mule to a function."""
+
+    def __init__(self, f: Callable[[bytes], Any], num: int) -> None:
+        self.f = f
+        self.num = num
+
+    def __call__(self) -> None:
+        """Receive, where this is that mule; never returns there."""
+        while uwsgi.mule_id() == self.num:
+            message = uwsgi.mule_get_msg()
+            if message:
+                self.f(message)
+
+
+class farm_loop:  # noqa: N801 # uWSGI's name
+    """Give the messages of a farm to a function."""
+
+    def __init__(self, f: Callable[[bytes], Any], farm: str) -> None:
+        self.f = f
+        self.farm = farm
+
+    def __call__(self) -> None:
+        """Receive, where this is a mule of that farm; never returns there."""
+        while uwsgi.mule_id() and uwsgi.in_farm(self.farm):
+            message = uwsgi.farm_get_msg()
+            if message:
+                self.f(message)
