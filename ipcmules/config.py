@@ -100,6 +100,9 @@ class BusConfig:
     max_requeues: int = 3  #: with on_mule_death 'requeue': deaths after which it is a dead letter
     on_hook_error: str = "log"  #: what becomes of a message whose hook raised
     compat: bool = False  #: --compat: `import uwsgi` works in every process of the bus
+    sockets: tuple[str, ...] = ()  #: --socket, where packets of the uwsgi protocol are taken
+    socket_allow: tuple[str, ...] = ()  #: --socket-allow, networks beside this machine
+    socket_key_file: str = ""  #: --socket-key-file, absolute: signs tasks that are unpickled
     alarms: tuple[str, ...] = ()  #: --alarm, 'NAME KIND:ARGUMENT'
     #: The options as they were written, for uwsgi.opt: None where there was no value.
     options: tuple[tuple[str, str | None], ...] = field(default=(), compare=False)
@@ -162,6 +165,7 @@ class BusConfig:
         values["farms"] = tuple(Farm(each["name"], tuple(each["mules"])) for each in data["farms"])
         values["settings"] = tuple((key, value) for key, value in data["settings"])
         values["options"] = tuple((key, value) for key, value in data["options"])
-        for name in ("imports", "pyargv", "paths", "command", "daemons", "owner", "touch_reload", "alarms"):
+        texts = ("imports", "pyargv", "paths", "command", "daemons", "owner", "touch_reload")
+        for name in (*texts, "alarms", "sockets", "socket_allow"):
             values[name] = tuple(data[name])
         return cls(**values)

@@ -113,7 +113,7 @@ def connect(address: str, timeout: float | None = TIMEOUT) -> socket.socket:
     Raises WireError if nobody listens there, ValueError for an address that cannot be.
     """
     try:
-        if address.startswith(("/", ".", "@")):
+        if is_path(address):
             return _connect_unix(address, timeout)
         host, port = split_address(address)
         return socket.create_connection((host or "127.0.0.1", port), timeout)
@@ -121,6 +121,11 @@ def connect(address: str, timeout: float | None = TIMEOUT) -> socket.socket:
         raise WireError(
             f"{address} cannot be reached: {error.strerror or error}: is it listening?"
         ) from error
+
+
+def is_path(address: str) -> bool:
+    """True for a Unix socket: a path, or an abstract name behind @. As in uWSGI, what has no colon is one."""
+    return address.startswith("@") or "/" in address or ":" not in address
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -201,6 +206,8 @@ def answer(connection: socket.socket, packet: bytes, deadline: float, name: str)
     try:
         connection.sendall(packet)
         first = connection.recv(1)
+    except (ConnectionResetError, BrokenPipeError):
+        first = b""  # it hung up before it had read everything
     except OSError as error:
         raise WireError(f"{name} did not answer: {error.strerror or error}") from error
     if not first:

@@ -55,6 +55,9 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
         on_hook_error=given.get("on_hook_error", BusConfig.on_hook_error),
         compat=given.get("compat", False),
         alarms=given.get("alarms", ()),
+        sockets=given.get("sockets", ()),
+        socket_allow=given.get("socket_allow", ()),
+        socket_key_file=_key_file(given.get("socket_key_file", ""), directory),
         options=tuple(given.raw),
     )
     _check_command(command, directory, "'--'")
@@ -63,6 +66,21 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
         if words[0] != SHELL:
             _check_command(words, directory, "attach-daemon")
     return config
+
+
+def _key_file(name: str, directory: str) -> str:
+    if not name:
+        return ""
+    from ipcmules.listener.requests import read_key
+
+    path = os.path.join(directory, name)
+    try:
+        read_key(path)
+    except OSError as error:
+        raise ConfigError(
+            f"--socket-key-file {name}: {error.strerror}: create it, or correct the path"
+        ) from error
+    return path
 
 
 def _directory(path: str) -> str:

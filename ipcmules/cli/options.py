@@ -17,6 +17,7 @@ from ipcmules.errors import ConfigError
 from ipcmules.log import FORMATS
 from ipcmules.master.commandline import split
 from ipcmules.places import check_name
+from ipcmules.wire import is_path, split_address
 
 Value = TypeVar("Value")
 
@@ -146,6 +147,22 @@ def _daemon(text: str) -> tuple[str, ...]:
     return (text,)
 
 
+def _socket(text: str) -> tuple[str, ...]:
+    if not is_path(text):
+        split_address(text)
+    return (_nonblank("address")(text),)
+
+
+def _network(text: str) -> tuple[str, ...]:
+    import ipaddress
+
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is no network ({error}): give one such as 10.0.0.0/8") from error
+    return (text,)
+
+
 def _alarm(text: str) -> tuple[str, ...]:
     _name, space, what = text.strip().partition(" ")
     kind, colon, _ = what.strip().partition(":")
@@ -237,6 +254,9 @@ OPTIONS: dict[str, Option] = {
     "max-requeues": Option("max_requeues", "number", number),
     "on-hook-error": Option("on_hook_error", "text", one_of(*ON_HOOK_ERROR)),
     "compat": Option("compat", "flag", flag),
+    "socket": Option("sockets", "text", _socket, repeatable=True),
+    "socket-allow": Option("socket_allow", "text", _network, repeatable=True),
+    "socket-key-file": Option("socket_key_file", "text", _nonblank("file")),
     "alarm": Option("alarms", "text", _alarm, repeatable=True),
     "log-format": Option("log_format", "text", one_of(*FORMATS)),
 }

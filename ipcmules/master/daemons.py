@@ -23,6 +23,7 @@ from ipcmules.master.children import Child, describe_status
 from ipcmules.master.commandline import split
 from ipcmules.master.guard import Guard
 from ipcmules.master.loop import Loop
+from ipcmules.master.sockets import Sockets
 from ipcmules.master.spawn import spawn
 
 #: What a leader leaves in its group has so long to end, seconds.
@@ -75,6 +76,9 @@ class Daemons:
         self._daemons = [_daemon(each) for each in config.daemons]
         #: Those that a reload has taken out of the configuration, until they have ended.
         self._retired: list[Program] = []
+        self._sockets = Sockets(config.sockets, config.directory)
+        #: The listener; started and ended as a daemon, and no reload changes it.
+        self._listener = Program(self._sockets.command(), "the listener") if config.sockets else None
         self._guard = Guard(f"ipcmules: {config.name} guard", config.mercy)
         self._stopping = False
         self._looking = False
@@ -83,8 +87,12 @@ class Daemons:
 
     def start_daemons(self) -> None:
         """Start every daemon. One that cannot be started is tried again, with growing delay."""
-        for each in self._daemons:
+        for each in self._served():
             self._start_daemon(each)
+
+    def _served(self) -> list[Program]:
+        """The daemons and the listener."""
+        return [*self._daemons, *((self._listener,) if self._listener is not None else ())]
 
     def start_command(self) -> None:
         """Start the command, if the bus has one. Raises StartError."""
@@ -97,7 +105,7 @@ class Daemons:
             raise StartError(f"the command {name!r} cannot be run: {error.strerror}") from error
 
     def _start_daemon(self, daemon: Program) -> None:
-        if self._stopping or daemon.running or daemon not in self._daemons:
+        if self._stopping or daemon.running or daemon not in self._served():
             return
         try:
             self._start(daemon, group=True, silent=True)
@@ -128,7 +136,8 @@ class Daemons:
 
     def _start(self, program: Program, group: bool, silent: bool = False) -> None:
         program.life.born = time.monotonic()
-        program.pid = spawn(program.arguments, self._directory, group=group, silent=silent)
+        keep = self._sockets.descriptors if program is self._listener else None
+        program.pid = spawn(program.arguments, self._directory, keep, group=group, silent=silent)
         if group:
             program.group = program.pid
             self._guard.add(program.group)
@@ -215,7 +224,7 @@ class Daemons:
         return any(each.running for each in self._all())
 
     def _all(self) -> list[Program]:
-        return [self._command, *self._daemons, *self._retired]
+        return [self._command, *self._served(), *self._retired]
 
     def stop_command(self, signum: int) -> None:
         """Have the command end. One on a terminal has been told by it of SIGINT already."""
@@ -225,7 +234,7 @@ class Daemons:
     def stop_daemons(self) -> None:
         """Have the daemons end; none is started again."""
         self._stopping = True
-        for each in self._daemons:
+        for each in self._served():
             each.send(signal.SIGTERM)
 
     def kill_command(self) -> None:
@@ -235,12 +244,13 @@ class Daemons:
     def kill_daemons(self) -> None:
         """End the daemons now."""
         self._stopping = True
-        for each in (*self._daemons, *self._retired):
+        for each in (*self._served(), *self._retired):
             each.send(signal.SIGKILL)
 
     def close(self) -> None:
         """Nobody is left: end the guard."""
         self._guard.finish()
+        self._sockets.close()
 
 
 def _daemon(text: str) -> Program:
