@@ -15,7 +15,7 @@ import click
 from ipcmules.errors import ConfigError, IpcMulesError, LimitError
 
 #: In the order of --help; each is a module of this package with a click command named `command`.
-COMMANDS = ("run", "msg", "signal", "status", "reload", "stop", "dead", "clean", "doctor")
+COMMANDS = ("run", "msg", "signal", "status", "reload", "stop", "dead", "clean", "doctor", "migrate")
 
 #: Exit codes: wrong input, as in every Unix command line; and something that did not work out.
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130

@@ -116,7 +116,7 @@ class _Reader:
 
     def _take(self, entry: Entry, above: tuple[str, ...]) -> None:
         where = f"{entry.file}, line {entry.line}"
-        if not self._blocks and _is_logic(entry.key):
+        if not self._blocks and is_logic(entry.key):
             raise ConfigError(
                 f"{where}: {entry.key} = {entry.value}: conditions and loops (if-..., for...) are not read "
                 "here: write out what it gives on this machine, or keep it in a file for uWSGI alone"
@@ -131,7 +131,8 @@ class _Reader:
                 self.read(entry.value, above)
 
 
-def _is_logic(key: str) -> bool:
+def is_logic(key: str) -> bool:
+    """True for an option that begins or ends a condition or loop."""
     return key in _LOOPS or key in _ENDS or key.startswith(_CONDITIONS)
 
 
