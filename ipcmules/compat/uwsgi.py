@@ -269,14 +269,18 @@ def register_rpc(name: str, func: Callable[..., Any], arg_count: int = 0, /) -> 
     return procedures.register_rpc(name, func, arg_count)
 
 
-def call(rpc_name: bytes | str, /, *args: bytes | str) -> bytes | None:
-    """Call a function of this process by name."""
-    return procedures.call(rpc_name, *args)
+def call(*name_and_arguments: bytes | str) -> bytes | None:
+    """call(name, ...): call a function of this process by name. ValueError without a name, as there."""
+    if not name_and_arguments:
+        raise ValueError("unable to call rpc function: call() takes its name")
+    return procedures.call(*name_and_arguments)
 
 
-def rpc(node: str | bytes, rpc_name: bytes | str, /, *rpc_args: bytes | str) -> bytes | None:
-    """Call a function of another process (mule1, worker1) or server (HOST:PORT)."""
-    return procedures.rpc(node, rpc_name, *rpc_args)
+def rpc(*node_name_and_arguments: Any) -> bytes | None:
+    """rpc(node, name, ...): call a function of another process (mule1, worker1) or server (HOST:PORT)."""
+    if len(node_name_and_arguments) < 2:
+        raise ValueError("unable to call rpc function: rpc() takes a node and a name")
+    return procedures.rpc(*node_name_and_arguments)
 
 
 rpc_list = procedures.rpc_list
