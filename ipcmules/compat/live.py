@@ -138,3 +138,8 @@ def _set_spooler(value: Any) -> None:
 def _call_spooler(task: dict[Any, Any]) -> Any:
     hook = _value("spooler")
     return hook(task) if hook is not None else 0
+
+
+#: Tasks of decorated functions too, where no function of that name is registered: uWSGI's own uwsgidecorators
+#: assigns its dispatcher to uwsgi.spooler.
+_call_spooler.takes_every_task = True  # type: ignore[attr-defined] # read by ipcmules.spooler.calls

@@ -90,10 +90,14 @@ def mule_msg_dispatcher(message: bytes) -> Any:
 
 def manage_spool_request(vars: dict[Any, Any]) -> int:
     """Run a task of a decorated function, as a spooler does."""
-    found = getattr(_decorators, "manage_spool_request", None)
+    from importlib import import_module
+
+    calls = import_module("ipcmules.spooler.calls")
+    name = calls.name_in(vars)
+    found = calls.find(name) if name is not None else None
     if found is None:
-        raise NotImplementedError("this version of ipcmules has no spooler")
-    return int(found(vars))
+        raise KeyError(name)
+    return int(found.run(vars))
 
 
 def _native(name: str) -> Callable[..., Any]:
@@ -104,7 +108,10 @@ def _native(name: str) -> Callable[..., Any]:
 
 
 def timer(secs: float, **kwargs: Any) -> Callable[..., Any]:
-    """@timer(30, target="mule"): every so many seconds. signum= chooses the signal."""
+    """@timer(30, target="mule"): every so many seconds. signum= chooses the signal. 0 never fires, as
+    there."""
+    if secs <= 0:
+        return signal(kwargs.get("signum"), kwargs.get("target", ""))
     return _native("timer")(secs, **kwargs)  # type: ignore[no-any-return] # looked up by name
 
 
@@ -119,10 +126,16 @@ def rbtimer(secs: float, **kwargs: Any) -> Callable[..., Any]:
 
 
 def cron(
-    minute: Any, hour: int = -1, day: int = -1, month: int = -1, dayweek: int = -1, **kwargs: Any
+    minute: Any,
+    hour: int | None = None,
+    day: int = -1,
+    month: int = -1,
+    dayweek: int = -1,
+    **kwargs: Any,
 ) -> Callable[..., Any]:
-    """@cron(minute, hour, day, month, dayweek): -1 is any."""
-    return _native("cron")(minute, hour, day, month, dayweek, **kwargs)  # type: ignore[no-any-return] # as above
+    """@cron(minute, hour, day, month, dayweek): -1 is any. @cron("*/5 * * * *") is an addition."""
+    fields = (minute,) if hour is None else (minute, hour, day, month, dayweek)
+    return _native("cron")(*fields, **kwargs)  # type: ignore[no-any-return] # as above
 
 
 def filemon(fsobj: str, **kwargs: Any) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ the variable ipcmules_signature (docs/formats-wire.md). Knows the wire and files
 from __future__ import annotations
 
 import hmac
+import json
 import os
 import secrets
 import socket
@@ -15,6 +16,10 @@ import time
 from ipcmules import wire
 
 SIGNATURE = b"ipcmules_signature"
+
+#: What the names of tasks begin with, and those of the files that say why one was given up (docs/spooler.md).
+_TASK, _WHY = "uwsgi_spoolfile_on_", "ipcmules_reason_on_"
+_REASON = "it came over a socket without a valid signature, and its arguments are pickled: not read"
 
 #: Variables whose values uWSGI's decorators and uwsgi-tasks unpickle.
 _PICKLED = frozenset({b"args", b"kwargs", b"setup"})
@@ -48,18 +53,17 @@ def _looks_pickled(value: bytes) -> bool:
 def bury(variables: dict[bytes, bytes], directory: str) -> str:
     """Put a task into dead/ of a spool directory, with the reason beside it; returns its path."""
     dead = os.path.join(directory, "dead")
-    os.makedirs(dead, mode=0o750, exist_ok=True)
+    os.makedirs(dead, mode=0o700, exist_ok=True)
     now = time.time()
-    name = (
-        f"uwsgi_spoolfile_on_{socket.gethostname()}_{os.getpid()}_1_{secrets.randbelow(2**31)}_"
-        f"{int(now)}_{int(now % 1 * 1e6)}"
-    )
-    path = os.path.join(dead, name)
+    one_of = f"{socket.gethostname()}_{os.getpid()}_1_{secrets.randbelow(2**31)}"
+    name = f"{_TASK}{one_of}_{int(now)}_{int(now % 1 * 1e6)}"
     packed = wire.pack_vars(variables)
-    _write(path, wire.pack_header(wire.SPOOL, len(packed)) + packed)
-    reason = "It came over a socket without a valid signature, and its arguments are pickled: not read.\n"
-    _write(f"{path}.reason", reason.encode())
-    return path
+    # The reason first: no task is there without.
+    known = {"attempts": 0, "returned": 0, "time": now, "wait": 0.0, "reason": _REASON, "traceback": ""}
+    about = {"priority": "", "buried": now, **known}
+    _write(os.path.join(dead, name.replace(_TASK, _WHY, 1)), json.dumps(about).encode())
+    _write(os.path.join(dead, name), wire.pack_header(wire.SPOOL, len(packed)) + packed)
+    return os.path.join(dead, name)
 
 
 def _write(path: str, data: bytes) -> None:

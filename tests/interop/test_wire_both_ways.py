@@ -25,7 +25,7 @@ APP = """
     uwsgi.register_rpc("join", lambda *words: b"+".join(words))
 
     def task(env):
-        say("task", sorted((k, v) for k, v in env.items() if k not in ("spooler_task_name", b"spooler_task_name")))
+        say("task", sorted((key, value) for key, value in env.items() if isinstance(key, bytes)))
         return uwsgi.SPOOL_OK
 
     uwsgi.spooler = task
