@@ -1,6 +1,6 @@
 """A Django project that was written for uWSGI: a mule, a spooler, a timer, a cron and a lock (jobs.py).
 
-    python manage.py migrate --run-syncdb
+    python manage.py migrate --run-syncdb --skip-checks
     uwsgi --ini uwsgi.ini
     ipcmules run --compat --ini uwsgi.ini -- gunicorn -w 2 -b 127.0.0.1:8000 shop.wsgi
 
