@@ -20,6 +20,8 @@ MAX_WORKERS = 256
 #: Values of on_mule_death and of on_hook_error.
 ON_MULE_DEATH = ("dead-letter", "requeue", "drop")
 ON_HOOK_ERROR = ("log", "keep")
+#: What --hook-as-mule can do (KIND:ARGUMENT).
+MULE_HOOKS = ("exec", "print", "cd", "write")
 #: What an alarm can do (--alarm NAME KIND:ARGUMENT).
 ALARMS = ("cmd", "signal", "mule", "log")
 
@@ -103,6 +105,7 @@ class BusConfig:
     sockets: tuple[str, ...] = ()  #: --socket, where packets of the uwsgi protocol are taken
     socket_allow: tuple[str, ...] = ()  #: --socket-allow, networks beside this machine
     socket_key_file: str = ""  #: --socket-key-file, absolute: signs tasks that are unpickled
+    mule_hooks: tuple[str, ...] = ()  #: --hook-as-mule, run in each mule at its start
     alarms: tuple[str, ...] = ()  #: --alarm, 'NAME KIND:ARGUMENT'
     #: The options as they were written, for uwsgi.opt: None where there was no value.
     options: tuple[tuple[str, str | None], ...] = field(default=(), compare=False)
@@ -166,6 +169,6 @@ class BusConfig:
         values["settings"] = tuple((key, value) for key, value in data["settings"])
         values["options"] = tuple((key, value) for key, value in data["options"])
         texts = ("imports", "pyargv", "paths", "command", "daemons", "owner", "touch_reload")
-        for name in (*texts, "alarms", "sockets", "socket_allow"):
+        for name in (*texts, "alarms", "mule_hooks", "sockets", "socket_allow"):
             values[name] = tuple(data[name])
         return cls(**values)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import ipcmules
 from scripts import output, write
 from support import Launcher, wait_until
 
@@ -390,3 +391,87 @@ def test_alarms(bus_env: object, bus_name: str, app: Path) -> None:
     assert (app / "alarm.txt").read_text() == "text"
     assert "program 1 b'bytes'" in launcher.stdout
     assert "words" in launcher.stderr and "no such alarm" in launcher.stderr
+
+
+@pytest.mark.skipif(not hasattr(ipcmules, "list_events"), reason="this version has no timers")
+def test_a_timer_on_a_scanned_signal_is_one_timer(bus_env: object, bus_name: str, tmp_path: Path) -> None:
+    """Ten processes load an app's parts in different orders, each choosing a free signal for its timer."""
+    for name in "abc":
+        write(
+            tmp_path,
+            f"part_{name}.py",
+            f"""
+            import uwsgi
+            for number in range(256):
+                if not uwsgi.signal_registered(number):
+                    break
+
+            def handler_{name}(signum):
+                pass
+
+            uwsgi.register_signal(number, "workers", handler_{name})
+            uwsgi.add_timer(number, 100)
+            """,
+        )
+    write(
+        tmp_path,
+        "one.py",
+        """
+        import importlib, sys
+        for name in sys.argv[1]:
+            importlib.import_module("part_" + name)
+        print("loaded", flush=True)
+        sys.stdin.read()
+        """,
+    )
+    write(
+        tmp_path,
+        "command.py",
+        """
+        import ipcmules, subprocess, sys
+        orders = ["abc", "acb", "bac", "bca", "cab", "cba", "a", "ba", "ca", "cb"]
+        all_ = [
+            subprocess.Popen([sys.executable, "one.py", order], stdin=-1, stdout=-1, text=True)
+            for order in orders
+        ]
+        for each in all_:
+            assert each.stdout.readline() == "loaded\\n"
+        print("RESULT", sorted(each["handler"] for each in ipcmules.list_events()), flush=True)
+        for each in all_:
+            each.stdin.close()
+            each.wait()
+        """,
+    )
+    options = ("--bus", bus_name, "--compat")
+    with Launcher(*options, command=[sys.executable, "command.py"], cwd=tmp_path) as launcher:
+        assert launcher.wait(60) == 0, launcher.output()
+    assert "RESULT ['handler_a', 'handler_b', 'handler_c']" in launcher.stdout, launcher.output()
+
+
+def test_a_mule_tells_the_master_to_reload_and_to_stop(
+    bus_env: object, bus_name: str, tmp_path: Path
+) -> None:
+    write(
+        tmp_path,
+        "program.py",
+        """
+        import os, uwsgi
+        print("first" if not os.path.exists("flag") else "second", uwsgi.is_a_reload, flush=True)
+        again = not os.path.exists("flag")
+        open("flag", "w").close()
+        uwsgi.mule_get_msg(timeout=0)  # who never receives ends at once, in the middle of a call
+        while uwsgi.ready() is None:
+            uwsgi.mule_get_msg(timeout=0.05)
+        print("told", (uwsgi.reload if again else uwsgi.stop)(), flush=True)
+        while True:
+            uwsgi.mule_get_msg()
+        """,
+    )
+    hooks = ("--hook-as-mule", "print:hook one", "--hook-as-mule", "exec:echo hook two > hooked")
+    options = ("--bus", bus_name, "--compat", "--mule=program.py", *hooks)
+    with Launcher(*options, cwd=tmp_path) as launcher:
+        assert launcher.wait(60) == 0, launcher.output()
+    assert launcher.stdout.splitlines() == [
+        *("hook one", "first False", "told True", "hook one", "second True", "told True")
+    ]
+    assert (tmp_path / "hooked").read_text() == "hook two\n"

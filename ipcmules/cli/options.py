@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ipcmules.config import ALARMS, ON_HOOK_ERROR, ON_MULE_DEATH, Program, farm, program
+from ipcmules.config import ALARMS, MULE_HOOKS, ON_HOOK_ERROR, ON_MULE_DEATH, Program, farm, program
 from ipcmules.errors import ConfigError
 from ipcmules.log import FORMATS
 from ipcmules.master.commandline import split
@@ -163,6 +163,15 @@ def _network(text: str) -> tuple[str, ...]:
     return (text,)
 
 
+def _mule_hook(text: str) -> tuple[str, ...]:
+    kind, colon, argument = text.strip().partition(":")
+    if not colon or kind not in MULE_HOOKS or not argument:
+        raise ConfigError(
+            f"{text!r} is no hook that runs here: write KIND:ARGUMENT with one of {', '.join(MULE_HOOKS)}"
+        )
+    return (text.strip(),)
+
+
 def _alarm(text: str) -> tuple[str, ...]:
     _name, space, what = text.strip().partition(" ")
     kind, colon, _ = what.strip().partition(":")
@@ -202,6 +211,7 @@ _module = Option("applications", "text", _application, repeatable=True)
 _file = Option("applications", "text", _application_file, repeatable=True)
 _path = Option("paths", "text", _each(_nonblank("directory")), repeatable=True)
 _home = Option("home", "text", _nonblank("directory"))
+_other_mercy = Option("other_mercy", "seconds", seconds)
 _touch = Option("touch_reload", "text", _each(_nonblank("file")), repeatable=True)
 _lazy = Option("lazy_apps", "flag", flag)
 
@@ -257,6 +267,9 @@ OPTIONS: dict[str, Option] = {
     "socket": Option("sockets", "text", _socket, repeatable=True),
     "socket-allow": Option("socket_allow", "text", _network, repeatable=True),
     "socket-key-file": Option("socket_key_file", "text", _nonblank("file")),
+    "hook-as-mule": Option("mule_hooks", "text", _mule_hook, repeatable=True),
+    "reload-mercy": _other_mercy,
+    "worker-reload-mercy": _other_mercy,
     "alarm": Option("alarms", "text", _alarm, repeatable=True),
     "log-format": Option("log_format", "text", one_of(*FORMATS)),
 }

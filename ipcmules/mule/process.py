@@ -19,7 +19,7 @@ from ipcmules import linux, log, membership, table
 from ipcmules.membership import Membership
 from ipcmules.messages.counting import CountingInbox
 from ipcmules.messages.inbox import Inbox
-from ipcmules.mule import apps, dispatch, ending, failures, harakiri, hooks, programs, wait, worker
+from ipcmules.mule import apps, dispatch, ending, failures, harakiri, hooks, programs, startup, wait, worker
 from ipcmules.mule.record import Record
 from ipcmules.signals.taker import Taker
 
@@ -108,6 +108,7 @@ def _live_as_mule(member: Membership, order: Order) -> None:
         return  # forked while the stop began, which may not have seen this process
     if config.lazy_apps:
         apps.load(config)
+    startup.run(config)
     hooks.run_post_fork(order.role, order.number, dispatch.run)
     program_entry = programs.load(program, config) if programmed else None
     inbox.set_shared(programmed or wait.reads_shared(member))
