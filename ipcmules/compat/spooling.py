@@ -11,7 +11,10 @@ from typing import Any
 
 import ipcmules
 from ipcmules import wire
+from ipcmules.compat import state
 from ipcmules.errors import ConfigError
+from ipcmules.listener import pickles
+from ipcmules.listener.requests import read_key
 
 
 def spool(message: dict[Any, Any] | None = None, /, **keywords: Any) -> bytes:
@@ -31,7 +34,11 @@ def _spool_over_the_wire(task: dict[Any, Any], address: str) -> bytes:
     rest = {key: value for key, value in task.items() if key not in ("spooler", b"spooler")}
     if "body" in rest or b"body" in rest:
         raise ConfigError("a body cannot travel over a socket: put it into a key, or spool into a directory")
-    wire.send_task(wire.as_variables(rest), address)
+    variables = wire.as_variables(rest)
+    found = state.config()
+    if found is not None and found.socket_key_file:
+        variables = pickles.sign(variables, read_key(found.socket_key_file))
+    wire.send_task(variables, address)
     return b""
 
 

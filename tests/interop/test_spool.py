@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import ipcmules
+from ipcmules import wire
 from scripts import write
 from support import Launcher, wait_until
 
@@ -83,6 +85,39 @@ def test_tasks_of_uwsgi_run_here(
             "plain [('a', 'b'), ('c', 'd'), ('ud_spool_func', 'plain'), ('ud_spool_ret', '-2')]",
             "raw the body ['body']",
         ]
+
+
+def test_a_file_of_uwsgi_is_a_packet_for_us(
+    start: Callable[..., Any], bus_env: object, bus_name: str, tmp_path: Path
+) -> None:
+    """2.0.31 itself has no way to send one."""
+    write(tmp_path, "app.py", APP)
+    write(
+        tmp_path,
+        "theirs.py",
+        """
+        import app, uwsgi
+        for number in range(3):
+            app.plain({"n": str(number)})
+        del uwsgi.spooler
+        print("SENT", flush=True)
+        """,
+    )
+    other = tmp_path / "other"
+    other.mkdir()
+    server = start("--import", "theirs.py", "--spooler", "other")
+    server.wait_for("SENT")
+    server.end()
+    packets = [path.read_bytes() for path in other.glob("uwsgi_spoolfile_on_*")]
+    assert len(packets) == 3
+    said = tmp_path / "said"
+    with ours(tmp_path, bus_name, said, "--socket", "127.0.0.1:0") as launcher:
+        found = wait_until(lambda: re.search(r"packets at (127.0.0.1:\d+)", launcher.stderr))
+        for packet in packets:
+            with wire.connect(found[1]) as connection:
+                connection.sendall(packet)
+                assert connection.recv(10) == b"\xff\x00\x00\x01"
+        assert [each[:14] for each in expected(said)] == ["plain [('n', '"] * 3
 
 
 def test_tasks_of_ours_run_there(
