@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
+INTEROP_VENV ?= .venv-interop
 # What 'make demo' runs, in the directory of the example.
 DEMO_DIRECTORY ?= examples/index
 DEMO ?= demo.py
@@ -26,7 +27,7 @@ help:
 	@echo "make lint     ruff, mypy and the layers of the imports"
 	@echo "make format   let ruff put the code in shape"
 	@echo "make bench    the table of ratios against uWSGI, multiprocessing, faster-fifo, pyzmq and C"
-	@echo "make interop  side by side with a real uWSGI (not yet)"
+	@echo "make interop  build the real uWSGI and run both side by side"
 	@echo "make clean    remove environments and caches"
 
 demo: $(VENV)/.installed
@@ -51,8 +52,8 @@ format: $(VENV)/.installed-lint
 bench: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python $(BENCH)
 
-interop:
-	@echo "make interop comes with the uwsgi module (compat): there is nothing to compare yet"
+interop: $(INTEROP_VENV)/.installed
+	$(INTEROP_VENV)/bin/python -m pytest tests/interop $(PYTEST_ARGS)
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -76,4 +77,9 @@ $(VENV)/.installed-lint: $(VENV)/.installed-test
 $(BENCH_VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python $(PIP) install --editable ".[bench]"
+	@touch $@
+
+$(INTEROP_VENV)/.installed: setup.py
+	$(PYTHON) -m venv $(INTEROP_VENV)
+	$(INTEROP_VENV)/bin/python $(PIP) install --editable ".[test,interop]"
 	@touch $@

@@ -17,7 +17,7 @@ setup(
     license="MIT",
     packages=find_packages(include=["ipcmules", "ipcmules.*"]),
     py_modules=["pytest_ipcmules"],
-    package_data={"ipcmules": ["py.typed"]},
+    package_data={"ipcmules": ["py.typed", "compat/site/*.py"]},
     zip_safe=False,
     python_requires=">=3.10",
     install_requires=[
@@ -41,8 +41,14 @@ setup(
             "gunicorn>=22",
             "croniter>=6",
             "aiosmtpd>=1.4.6",
+            "uwsgi-tasks>=0.7.3",
+            "django>=4.2",
+            "flask>=3",
+            "types-uwsgi>=2.0.0",  # the list of names that the uwsgi module must have
         ],
         "lint": ["ruff>=0.9", "mypy>=1.14", "import-linter>=2.1", "types-psutil", "types-gunicorn"],
+        # What ipcmules is held beside: built from source, a C compiler is needed.
+        "interop": ["uwsgi==2.0.31"],
         # The peers that benchmarks/ compares with. They are built from source: a C compiler is needed.
         "bench": ["uwsgi==2.0.31", "faster-fifo>=1.4.5", "pyzmq>=26", "psutil>=6", "huey>=2.5"],
     },

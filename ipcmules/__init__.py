@@ -79,6 +79,8 @@ from ipcmules.version import __version__
 
 if TYPE_CHECKING:
     from ipcmules.bus import Bus
+    from ipcmules.procedures import register_rpc, rpc, rpc_list
+    from ipcmules.wire import send_message
 
 __all__ = [
     "SPOOL_IGNORE",
@@ -125,10 +127,14 @@ __all__ = [
     "mule_get_msg",
     "mule_id",
     "mule_msg",
+    "register_rpc",
     "register_signal",
     "remove_cron",
     "remove_file_monitor",
     "remove_timer",
+    "rpc",
+    "rpc_list",
+    "send_message",
     "send_to_spooler",
     "set_spooler",
     "set_spooler_frequency",
@@ -150,10 +156,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Bus is imported when it is first asked for: it needs subprocess, which most processes do not."""
-    if name == "Bus":
-        from ipcmules.bus import Bus
+#: Imported when they are first asked for: they need what most processes do not.
+_LATE = {
+    "Bus": "bus",
+    "register_rpc": "procedures",
+    "rpc": "procedures",
+    "rpc_list": "procedures",
+    "send_message": "wire",
+}
 
-        return Bus
+
+def __getattr__(name: str) -> object:
+    if name in _LATE:
+        from importlib import import_module
+
+        return getattr(import_module(f"ipcmules.{_LATE[name]}"), name)
     raise AttributeError(f"module 'ipcmules' has no attribute {name!r}")

@@ -286,8 +286,19 @@ def registered() -> None:
         presence.ensure(member)
 
 
-def signal(signum: int) -> None:
-    """Raise a signal: its target's process calls its handler. Never blocks and is never lost."""
+def signal(signum: int, address: str | None = None) -> None:
+    """Raise a signal: its target's process calls its handler. Never blocks and is never lost.
+
+    address: HOST:PORT or the path of a Unix socket, to raise it at another server (--socket, uWSGI) and
+    wait for
+    its word: OSError if that cannot be reached, ValueError if it is refused.
+    """
+    if address is not None:
+        from ipcmules import wire
+        from ipcmules.signals.registry import check_number
+
+        wire.send_signal(check_number(signum), address)
+        return
     try:
         raise_it = _raisers.get(signum)
     except TypeError:

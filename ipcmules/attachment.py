@@ -5,6 +5,9 @@ Knows api, membership and presence; adds no behaviour of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ipcmules import api, locking, membership, presence, scheduling, spool_info, spooling
 from ipcmules.membership import Membership
 from ipcmules.places import places
@@ -39,6 +42,28 @@ class Calls:
     remove_cron = staticmethod(scheduling.remove_cron)
     remove_file_monitor = staticmethod(scheduling.remove_file_monitor)
     list_events = staticmethod(scheduling.list_events)
+
+    @staticmethod
+    def register_rpc(name: str | bytes, function: Callable[..., Any], argc: int = 0) -> bool:
+        """As ipcmules.register_rpc(); what few processes need is imported when it is called."""
+        from ipcmules import procedures
+
+        return procedures.register_rpc(name, function, argc)
+
+    @staticmethod
+    def rpc(node: str | bytes | None, name: str | bytes, *arguments: bytes | str) -> bytes | None:
+        """As ipcmules.rpc()."""
+        from ipcmules import procedures
+
+        return procedures.rpc(node, name, *arguments)
+
+    @staticmethod
+    def rpc_list() -> tuple[bytes, ...]:
+        """As ipcmules.rpc_list()."""
+        from ipcmules import procedures
+
+        return procedures.rpc_list()
+
     lock = staticmethod(locking.lock)
     unlock = staticmethod(locking.unlock)
     is_locked = staticmethod(locking.is_locked)

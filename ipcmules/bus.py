@@ -236,6 +236,8 @@ class Bus(Calls):
         data["directory"] = directory
         data["paths"] = [os.path.abspath(each or directory) for each in sys.path]
         data["owner"] = [me.pid, me.start]
+        # After compat.install() `import uwsgi` is to work in the mules as it does here.
+        data["compat"] = getattr(sys.modules.get("uwsgi"), "__name__", "") == "ipcmules.compat.uwsgi"
         if membership.registry.registrations() or hooks.any_recorded() or _has_functions(self._config):
             data["main"] = _preparation()
         return BusConfig.from_json(data)

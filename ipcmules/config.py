@@ -7,7 +7,7 @@ whatever holds one holds a bus that makes sense. It travels as JSON to the maste
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ipcmules.errors import ConfigError
@@ -20,6 +20,10 @@ MAX_WORKERS = 256
 #: Values of on_mule_death and of on_hook_error.
 ON_MULE_DEATH = ("dead-letter", "requeue", "drop")
 ON_HOOK_ERROR = ("log", "keep")
+#: What --hook-as-mule can do (KIND:ARGUMENT).
+MULE_HOOKS = ("exec", "print", "cd", "write")
+#: What an alarm can do (--alarm NAME KIND:ARGUMENT).
+ALARMS = ("cmd", "signal", "mule", "log")
 
 #: More would need more than the 256 queues a Linux system has by default (fs.mqueue.queues_max).
 MAX_MULES = 4096
@@ -150,6 +154,14 @@ class BusConfig:
     spooler_fsync: bool = False  #: --spooler-fsync: an enqueued task is on the disk
     spooler_max_attempts: int = 25  #: --spooler-max-attempts, then the task goes to dead/; 0 for ever
     touch_spoolers_reload: tuple[str, ...] = ()  #: --touch-spoolers-reload, absolute paths
+    compat: bool = False  #: --compat: `import uwsgi` works in every process of the bus
+    sockets: tuple[str, ...] = ()  #: --socket, where packets of the uwsgi protocol are taken
+    socket_allow: tuple[str, ...] = ()  #: --socket-allow, networks beside this machine
+    socket_key_file: str = ""  #: --socket-key-file, absolute: signs tasks that are unpickled
+    mule_hooks: tuple[str, ...] = ()  #: --hook-as-mule, run in each mule at its start
+    alarms: tuple[str, ...] = ()  #: --alarm, 'NAME KIND:ARGUMENT'
+    #: The options as they were written, for uwsgi.opt: None where there was no value.
+    options: tuple[tuple[str, str | None], ...] = field(default=(), compare=False)
     main: str = ""  #: base64 pickle of multiprocess' preparation data, for 'pickled' programs
     owner: tuple[int, int] = (0, 0)  #: pid and start time of the embedding program
 
@@ -248,16 +260,8 @@ class BusConfig:
         values["signal_events"] = tuple(SignalEvent(**each) for each in data["signal_events"])
         values["spoolers"] = tuple(SpoolDir(**each) for each in data["spoolers"])
         values["settings"] = tuple((key, value) for key, value in data["settings"])
-        for name in (
-            "imports",
-            "pyargv",
-            "paths",
-            "command",
-            "daemons",
-            "owner",
-            "touch_reload",
-            "spooler_imports",
-            "touch_spoolers_reload",
-        ):
-            values[name] = tuple(data.get(name, getattr(cls, name)))
+        values["options"] = tuple((key, value) for key, value in data["options"])
+        for each in fields(cls):
+            if isinstance(values.get(each.name), list):
+                values[each.name] = tuple(values[each.name])
         return cls(**values)

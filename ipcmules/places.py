@@ -19,6 +19,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 #: The directory of this package; its parent is what must be importable in the processes we start.
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
+#: The directory whose modules stand in for uWSGI's (--compat).
+COMPAT = os.path.join(PACKAGE, "compat", "site")
+
 BUS_VARIABLE = "IPCMULES_BUS"
 RUNTIME_VARIABLE = "IPCMULES_RUNTIME_DIR"
 STATE_VARIABLE = "IPCMULES_STATE_DIR"

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ipcmules import membership
@@ -32,6 +33,8 @@ _REJOIN = 1.0
 _HELPERS = ("multiprocessing", "multiprocess", "subprocess", "concurrent")
 
 _server: Server | None = None
+#: What also_when() was told.
+_others: list[tuple[Callable[[], bool], Callable[[Membership], None]]] = []
 _starting = threading.Lock()
 _gave_up = False
 #: The thread that looks for the successor of a bus that has ended, if one does.
@@ -45,10 +48,16 @@ def ensure(member: Membership) -> None:
         member.role != "attached"
         or _gave_up
         or _server is not None
-        or not membership.registry.registrations()
+        or not (membership.registry.registrations() or any(wanted() for wanted, _ in _others))
     ):
         return
     _start(member)
+
+
+def also_when(wanted: Callable[[], bool], served: Callable[[Membership], None]) -> None:
+    """Another reason to serve than signals: wanted() says if it is one, served(member) hears of the
+    number."""
+    _others.append((wanted, served))
 
 
 def server(member: Membership) -> Server:
@@ -69,6 +78,8 @@ def _start(member: Membership) -> None:
 
             _server = Server(member, dispatch.run_signal, _bus_gone)
             _install_hooks()
+            for _, served in _others:
+                served(member)
 
 
 def stop() -> None:

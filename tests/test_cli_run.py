@@ -98,7 +98,7 @@ def test_a_bus_from_files(bus_env: BusEnvironment, bus_name: str, program: str) 
         launcher.wait_output("mule 1 ['from-ini'] __main__\n")
         assert "ready: 3 mules, 2 farms, 0 workers, 4 locks" in launcher.stderr
         assert launcher.stderr.count("options that have no meaning here") == 1
-        assert "bus.ini: base, home" in launcher.stderr
+        assert "bus.ini: base" in launcher.stderr
 
 
 def test_the_app_is_loaded_from_the_current_directory(bus_env: BusEnvironment, bus_name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -156,11 +157,14 @@ def test_options_without_meaning_are_said_once_in_one_line(
     described: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "u.ini").write_text(
-        "[uwsgi]\nhome = /v\nmount = /a=b\nhome = /w\nharakiri = 3\nvacuum = true\n[ipcmules]\nnope\n"
+        "[uwsgi]\nhome = /v\nold = 1\nhome = /w\nharakiri = 3\nvacuum = true\nhttp = :80\n[ipcmules]\nnope\n"
     )
     described("--ini", "u.ini")
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     assert capsys.readouterr().err == (
-        "ipcmules: options that have no meaning here: u.ini: home, mount, harakiri, nope\n"
+        "ipcmules: options that have no meaning here: u.ini: old, nope; "
+        "u.ini, of the web server: harakiri, http; "
+        f"home '/w' (no virtual environment of Python {python}, which runs this)\n"
     )
 
 

@@ -62,10 +62,83 @@ def test_placeholders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "set-placeholder = base=/srv\nset-ph = deep=%(base)/x\nown = 5\nown = 6\n"
         "pyargv = %(a) %(deep) %(own) %(nope) $(GIVEN) $(MISSING) $HOME\n",
     )
-    value = f"{tmp_path}/|{path}|my.app|my.app.ini|ini|{tmp_path.name}|%|100%|%z"
+    value = f"{tmp_path}/|{path}|my.app|my.app.ini|ini|{tmp_path.name}|%|100"
     assert pairs(path)[0] == ("set", f"a={value}")
     expected = f"{value} /srv/x 5 %(nope) from the environment $(MISSING) $HOME"
     assert pairs(path)[-1] == ("pyargv", expected)
+
+
+def test_references_are_filled_in_when_everything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNT", "6")
+    secret = write(tmp_path, "from a file\n", "secret.txt")
+    path = write(
+        tmp_path,
+        "[uwsgi]\none = %(late) %(three)\nlate = here\ntwo = @(%dsecret.txt)!\n"
+        f"three = @({secret})\nfour = $(COUNT)\nfive = %(four + 2)\nsix = %(four * 3 - 1)\n"
+        "seven = %(four ++)\n"
+        "eight = %(four / 0)%(four / 4)\nnine = %(four four)\n",
+    )
+    assert dict(pairs(path)) == {
+        "one": "here from a file",
+        "late": "here",
+        "two": "from a file!",
+        "three": "from a file",
+        "four": "6",
+        "five": "8",
+        "six": "17",
+        "seven": "7",
+        "eight": "01",
+        "nine": "66",
+    }
+
+
+def test_other_files_stand_where_they_are_included(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    write(tmp_path, "[uwsgi]\nname = %n in %d\n[more]\nextra = 1\n", "sub/base.ini")
+    write(tmp_path, "[uwsgi]\nlast = 1\n", "inherited.ini")
+    path = write(
+        tmp_path,
+        "[uwsgi]\ninherit = inherited.ini\nini = sub/base.ini\na = %n\ninclude = %dsub/base.ini\n"
+        "ini = sub/base.ini:more\n",
+    )
+    base = f"base in {tmp_path}/sub/"
+    assert [each for each in pairs(path) if each[0] not in ("ini", "include", "inherit")] == [
+        ("name", base),
+        ("a", "my.app"),
+        ("name", base),
+        ("extra", "1"),
+        ("last", "1"),
+    ]
+    entries = ini.read(f"{path}:uwsgi")
+    assert {each.section for each in entries} == {"uwsgi"}
+    assert entries[1].file == "inherited.ini" or any(each.file == "sub/base.ini" for each in entries)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("if-env = HOME\nmule = a.py\nendif =\n", ["line 2", "if-env = HOME", "conditions and loops"]),
+        ("for = a b\nmule = %(_).py\nendfor =\n", ["line 2", "for = a b", "write out"]),
+        ("ini = my.app.ini\n", ["leads to it again"]),
+        ("ini = no.ini\n", ["no.ini", "No such file"]),
+        ("ini = http://example.org/x.ini\n", ["only files"]),
+        ("include = x.yaml\n", ["x.yaml", "not an ini file"]),
+        ("a = @(no.txt)\n", ["line 2", "no.txt", "No such file"]),
+        ("a = @(exec://date)\n", ["exec://date", "not a file"]),
+    ],
+)
+def test_what_is_not_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, f"[uwsgi]\n{text}")
+    with pytest.raises(ConfigError) as caught:
+        ini.read(path)
+    for word in words:
+        assert word in str(caught.value)
 
 
 def test_bytes_that_are_not_utf8_come_out_as_they_are(tmp_path: Path) -> None:

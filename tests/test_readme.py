@@ -53,7 +53,7 @@ def test_the_first_look(bus_env: object, tmp_path: Path) -> None:
 def test_the_web_application(bus_env: object, tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text(program("got {message!r}"))
     (tmp_path / "app.py").write_text(program("def application(environ"))
-    (run,) = (each for each in commands("run") if "gunicorn" in each)
+    (run,) = (each for each in commands("run") if {"gunicorn", "--mule=worker.py"} <= set(each))
     split = run.index("--")
     command = [sys.executable, "-m", *run[split + 1 :], "--bind", "127.0.0.1:0"]
     with Launcher(*run[1:split], command=command, cwd=tmp_path) as launcher:

@@ -6,6 +6,7 @@ Everything that can be wrong and be seen without starting a process is seen here
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +37,7 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
         locks=given.get("locks", 0),
         settings=given.get("settings", ()),
         pyargv=given.get("pyargv", ()),
-        mercy=given.get("mercy", BusConfig.mercy),
+        mercy=given.get("mercy", given.get("other_mercy", BusConfig.mercy)),
         harakiri=given.get("harakiri", BusConfig.harakiri),
         handler_harakiri=given.get("handler_harakiri", BusConfig.handler_harakiri),
         max_messages=given.get("max_messages", BusConfig.max_messages),
@@ -49,13 +50,23 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
         ),
         queue_share=given.get("queue_share", BusConfig.queue_share),
         directory=directory,
-        paths=tuple(os.path.join(directory, each) for each in given.get("paths", ())),
+        paths=(
+            *(os.path.join(directory, each) for each in given.get("paths", ())),
+            *_site_packages(given, directory),
+        ),
         command=command,
         daemons=given.get("daemons", ()),
         on_mule_death=given.get("on_mule_death", BusConfig.on_mule_death),
         max_requeues=given.get("max_requeues", BusConfig.max_requeues),
         on_hook_error=given.get("on_hook_error", BusConfig.on_hook_error),
         **_spooling(given, directory),
+        compat=given.get("compat", False),
+        mule_hooks=given.get("mule_hooks", ()),
+        alarms=given.get("alarms", ()),
+        sockets=given.get("sockets", ()),
+        socket_allow=given.get("socket_allow", ()),
+        socket_key_file=_key_file(given.get("socket_key_file", ""), directory),
+        options=tuple(given.raw),
     )
     for name in command[:1]:
         commandline.check_program(name, directory, "'--'")
@@ -98,11 +109,41 @@ def _spooling(given: Given, directory: str) -> dict[str, Any]:
     }
 
 
+def _key_file(name: str, directory: str) -> str:
+    if not name:
+        return ""
+    from ipcmules.listener.requests import read_key
+
+    path = os.path.join(directory, name)
+    try:
+        read_key(path)
+    except OSError as error:
+        raise ConfigError(
+            f"--socket-key-file {name}: {error.strerror}: create it, or correct the path"
+        ) from error
+    return path
+
+
 def _directory(path: str, option: str = "--chdir") -> str:
     full = os.path.abspath(path)
     if not os.path.isdir(full):
         raise ConfigError(f"{option}: directory {path!r} does not exist: create it, or correct the option")
     return full
+
+
+def _site_packages(given: Given, directory: str) -> tuple[str, ...]:
+    """What a virtual environment (uWSGI's home) adds to sys.path; nothing for the one that runs this."""
+    home = given.get("home", "")
+    full = os.path.join(directory, home)
+    if not home or os.path.realpath(full) == os.path.realpath(sys.prefix):
+        return ()
+    found = os.path.join(full, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages")
+    if not os.path.isdir(found):
+        # Another Python cannot be had any more: this one runs already, and perhaps has all the app needs.
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        given.unused.append(f"home {home!r} (no virtual environment of Python {version}, which runs this)")
+        return ()
+    return (found,)
 
 
 def _found_program(program: Program, directory: str) -> Program:

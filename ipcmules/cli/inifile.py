@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipcmules.cli.options import OPTIONS, Given
-from ipcmules.compat import ini
+from ipcmules.compat import ini, webserver
 
 #: Options of uWSGI that are right here without doing anything: what they ask for is always so, or it is
 #: a matter of uWSGI's own machinery.
@@ -31,29 +31,44 @@ WITHOUT_EFFECT = frozenset(
 #: In [uwsgi] these belong to the web server that took uWSGI's place, and so does the number of its workers.
 _WEB_SERVER = frozenset({"socket", "uwsgi-socket", "s", "processes", "workers", "p"})
 
+#: What includes another file has done so when the file is read; conditions are refused there.
+_READ = frozenset({"ini", "include", "inherit"})
+
 
 def load(path: str, given: Given) -> None:
     """Add the options of the file's [ipcmules] and [uwsgi] sections to given.
 
-    Options that are neither taken nor known to be without effect are noted in given.unused.
-    Raises ConfigError, naming file, line and option.
+    Options that are neither taken nor known to be without effect are noted in given.unused, those of the web
+    server together. All of them are noted in given.raw, for uwsgi.opt. Raises ConfigError, naming file, line
+    and option.
     """
-    unused: dict[str, None] = {}
+    web: dict[str, None] = {}
+    unknown: dict[str, None] = {}
+    given.raw.append(("ini", path))
     for entry in ini.read(path):
-        if _ignored(entry):
-            continue
-        if entry.key in OPTIONS:
+        given.raw.append((entry.key, entry.value))
+        kind = what_is(entry)
+        if kind == "taken":
             # In uWSGI it guards handlers alone: hooks that were never meant to be quick stay unguarded.
             only_handlers = entry.section == "uwsgi" and entry.key == "mule-harakiri"
             name = "uwsgi mule-harakiri" if only_handlers else entry.key
-            given.add(name, entry.value, f"{path}, line {entry.line}, {entry.key}")
-        else:
-            unused[entry.key] = None
-    if unused:
-        given.unused.append(f"{path}: {', '.join(unused)}")
+            given.add(name, entry.value, f"{entry.file}, line {entry.line}, {entry.key}", raw=False)
+        elif kind == "web":
+            web[entry.key] = None
+        elif kind == "unknown":
+            unknown[entry.key] = None
+    if unknown:
+        given.unused.append(f"{path}: {', '.join(unknown)}")
+    if web:
+        given.unused.append(f"{path}, of the web server: {', '.join(web)}")
 
 
-def _ignored(entry: ini.Entry) -> bool:
-    if entry.key in WITHOUT_EFFECT:
-        return True
-    return entry.section == "uwsgi" and (entry.key in _WEB_SERVER or entry.key.startswith("http"))
+def what_is(entry: ini.Entry) -> str:
+    """'taken', 'web' (of the HTTP side), 'without effect', or 'unknown'."""
+    if entry.key in WITHOUT_EFFECT or entry.key in _READ:
+        return "without effect"
+    if entry.section == "uwsgi" and (entry.key in _WEB_SERVER or entry.key.startswith("http")):
+        return "web"
+    if entry.key in OPTIONS:
+        return "taken"
+    return "web" if webserver.advice(entry.key) is not None else "unknown"

@@ -29,6 +29,7 @@ COMMANDS = (
     "dead",
     "clean",
     "doctor",
+    "migrate",
 )
 
 #: Exit codes: wrong input, as in every Unix command line; and something that did not work out.

@@ -12,12 +12,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ipcmules.config import ON_HOOK_ERROR, ON_MULE_DEATH, Program, SpoolDir, farm, program
+from ipcmules.config import (
+    ALARMS,
+    MULE_HOOKS,
+    ON_HOOK_ERROR,
+    ON_MULE_DEATH,
+    Program,
+    SpoolDir,
+    farm,
+    program,
+)
 from ipcmules.errors import ConfigError
 from ipcmules.events import texts
 from ipcmules.log import FORMATS
 from ipcmules.master.commandline import split
 from ipcmules.places import check_name
+from ipcmules.wire import is_path, split_address
 
 Value = TypeVar("Value")
 
@@ -165,6 +175,42 @@ def _daemon(text: str) -> tuple[str, ...]:
     return (text,)
 
 
+def _socket(text: str) -> tuple[str, ...]:
+    if not is_path(text):
+        split_address(text)
+    return (_nonblank("address")(text),)
+
+
+def _network(text: str) -> tuple[str, ...]:
+    import ipaddress
+
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is no network ({error}): give one such as 10.0.0.0/8") from error
+    return (text,)
+
+
+def _mule_hook(text: str) -> tuple[str, ...]:
+    kind, colon, argument = text.strip().partition(":")
+    if not colon or kind not in MULE_HOOKS or not argument:
+        raise ConfigError(
+            f"{text!r} is no hook that runs here: write KIND:ARGUMENT with one of {', '.join(MULE_HOOKS)}"
+        )
+    return (text.strip(),)
+
+
+def _alarm(text: str) -> tuple[str, ...]:
+    _name, space, what = text.strip().partition(" ")
+    kind, colon, _ = what.strip().partition(":")
+    if not space or not colon or kind not in ALARMS:
+        raise ConfigError(
+            f"{text!r} is no alarm: write NAME KIND:ARGUMENT with one of {', '.join(ALARMS)}, "
+            "such as 'ops cmd:mail -s alarm root'"
+        )
+    return (text,)
+
+
 def _each(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
     return lambda text: (read(text),)
 
@@ -188,12 +234,20 @@ def _signal_file(kind: str) -> Option:
     return Option("signal_events", "text", lambda text: (texts.signal_file(text, kind),), repeatable=True)
 
 
+def _mounted(text: str) -> tuple[str, ...]:
+    # uWSGI's mount is /path=app.py or /path=package.module:callable; the path is the web server's.
+    name = text.partition("=")[2].strip()
+    return _application_file(name) if name.endswith(".py") else _application(name)
+
+
 _processes = Option("processes", "number", number)
 _import = Option("imports", "text", _each(_nonblank("module or file")), repeatable=True)
 _shared_import = Option("shared_imports", "text", _each(_nonblank("module or file")), repeatable=True)
 _module = Option("applications", "text", _application, repeatable=True)
 _file = Option("applications", "text", _application_file, repeatable=True)
 _path = Option("paths", "text", _each(_nonblank("directory")), repeatable=True)
+_home = Option("home", "text", _nonblank("directory"))
+_other_mercy = Option("other_mercy", "seconds", seconds)
 _touch = Option("touch_reload", "text", _each(_nonblank("file")), repeatable=True)
 _lazy = Option("lazy_apps", "flag", flag)
 _timer = Option("signal_events", "text", lambda text: (texts.signal_timer(text),), repeatable=True)
@@ -224,6 +278,7 @@ OPTIONS: dict[str, Option] = {
     "wsgi": _module,
     "wsgi-file": _file,
     "file": _file,
+    "mount": Option("applications", "text", _mounted, repeatable=True),
     "lazy-apps": _lazy,
     "lazy": _lazy,
     "locks": Option("locks", "number", number),
@@ -274,10 +329,24 @@ OPTIONS: dict[str, Option] = {
     "pythonpath": _path,
     "python-path": _path,
     "pp": _path,
+    "home": _home,
+    "virtualenv": _home,
+    "venv": _home,
+    "pyhome": _home,
+    "uid": Option("uid", "text", _nonblank("user")),
+    "gid": Option("gid", "text", _nonblank("group")),
     "queue-share": Option("queue_share", "share", share),
     "on-mule-death": Option("on_mule_death", "text", one_of(*ON_MULE_DEATH)),
     "max-requeues": Option("max_requeues", "number", number),
     "on-hook-error": Option("on_hook_error", "text", one_of(*ON_HOOK_ERROR)),
+    "compat": Option("compat", "flag", flag),
+    "socket": Option("sockets", "text", _socket, repeatable=True),
+    "socket-allow": Option("socket_allow", "text", _network, repeatable=True),
+    "socket-key-file": Option("socket_key_file", "text", _nonblank("file")),
+    "hook-as-mule": Option("mule_hooks", "text", _mule_hook, repeatable=True),
+    "reload-mercy": _other_mercy,
+    "worker-reload-mercy": _other_mercy,
+    "alarm": Option("alarms", "text", _alarm, repeatable=True),
     "log-format": Option("log_format", "text", one_of(*FORMATS)),
 }
 
@@ -297,10 +366,15 @@ class Given:
         self._values: dict[str, Any] = {}
         #: Words about options that are not used here, for one line on stderr.
         self.unused: list[str] = []
+        #: Everything as it was written, for uwsgi.opt; None for an option without a value.
+        self.raw: list[tuple[str, str | None]] = []
 
-    def add(self, name: str, text: str, origin: str) -> None:
-        """Take one option. Raises ConfigError that begins with origin."""
+    def add(self, name: str, text: str, origin: str, raw: bool = True) -> None:
+        """Take one option. Raises ConfigError that begins with origin. raw: note it for uwsgi.opt too."""
         option = OPTIONS[name]
+        if raw:
+            bare = not text and name == "mule"
+            self.raw.append((name, None if bare or option.kind == "flag" else text))
         value = named(origin, option.read, text)
         if option.repeatable:
             self.extend(option.field, value)

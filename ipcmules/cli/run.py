@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ipcmules import log
-from ipcmules.cli import spooling
+from ipcmules.cli import spooling, user
 from ipcmules.cli.assembly import build
 from ipcmules.cli.options import Given
 from ipcmules.config import BusConfig
@@ -165,6 +165,14 @@ def _option(*names: str, metavar: str, help: str, many: bool = False) -> Callabl
     help="What becomes of a message whose hook raised: keep makes it a dead letter [default: log].",
 )
 @_option("--log-format", metavar="text|json", help="How events are written to stderr [default: text].")
+@click.option("--compat", is_flag=True, help="Let the app import uwsgi and uwsgidecorators.")
+@_option("--socket", metavar="ADDRESS", many=True, help="Take packets of the uwsgi protocol at ADDRESS.")
+@_option("--socket-allow", metavar="NETWORK", many=True, help="Take them from NETWORK too.")
+@_option("--socket-key-file", metavar="FILE", help="A key that signs pickled tasks.")
+@_option("--hook-as-mule", metavar="KIND:ARG", many=True, help="exec:, print:, cd:, write: in new mules.")
+@_option("--reload-mercy", metavar="SECONDS", help="As --mule-reload-mercy, where that is not given.")
+@_option("--worker-reload-mercy", metavar="SECONDS", help="The same.")
+@_option("--alarm", metavar="'NAME KIND:ARG'", many=True, help="What uwsgi.alarm(NAME, text) does.")
 @_option("--ini", metavar="FILE", many=True, help="Read options from a uWSGI ini file.")
 @_option("--config", metavar="FILE", many=True, help="Read options from a TOML file.")
 @click.pass_context
@@ -190,6 +198,7 @@ def command(
         os.environ.update(given.get("environment", ()))
         if given.get("log_format", ""):
             os.environ[log.FORMAT_VARIABLE] = given.get("log_format", "")
+        user.become(given.get("uid", ""), given.get("gid", ""))
         described = build(given, bus, ctx.meta[_COMMAND])
         if given.unused:
             print(f"ipcmules: options that have no meaning here: {'; '.join(given.unused)}", file=sys.stderr)

@@ -11,9 +11,15 @@ from ipcmules.cli.target import bus_option, running
 @click.command()
 @bus_option
 @click.argument("signum", metavar="N")
-def command(bus: str | None, signum: str) -> int:
+@click.option("--to", "address", metavar="ADDRESS", help="Raise it at another server: HOST:PORT or a socket.")
+def command(bus: str | None, signum: str, address: str | None) -> int:
     """Raise signal N (0 to 255); who handles it is what its registration says."""
     wanted = named("signal", lambda text: number(text, 0, 255), signum)
+    if address is not None:
+        from ipcmules import wire
+
+        wire.send_signal(wanted, address)
+        return 0
     where = running(bus)
 
     from ipcmules.attachment import attach

@@ -25,6 +25,7 @@ from ipcmules.master.events.commands import Commands
 from ipcmules.master.events.fired import Fired
 from ipcmules.master.guard import Guard
 from ipcmules.master.loop import Loop
+from ipcmules.master.sockets import Sockets
 from ipcmules.master.spawn import spawn
 
 #: What a leader leaves in its group has so long to end, seconds.
@@ -81,6 +82,9 @@ class Daemons:
         self._daemons = [_daemon(each) for each in config.daemons]
         #: Those that a reload has taken out of the configuration, until they have ended.
         self._retired: list[Program] = []
+        self._sockets = Sockets(config.sockets, config.directory)
+        #: The listener; started and ended as a daemon, and no reload changes it.
+        self._listener = Program(self._sockets.command(), "the listener") if config.sockets else None
         self._guard = Guard(f"ipcmules: {config.name} guard", config.mercy)
         self.crons = Commands(loop, self._guard, fired, changed)
         self._stopping = False
@@ -90,8 +94,12 @@ class Daemons:
 
     def start_daemons(self) -> None:
         """Start every daemon. One that cannot be started is tried again, with growing delay."""
-        for each in self._daemons:
+        for each in self._served():
             self._start_daemon(each)
+
+    def _served(self) -> list[Program]:
+        """The daemons and the listener."""
+        return [*self._daemons, *((self._listener,) if self._listener is not None else ())]
 
     def start_command(self) -> None:
         """Start the command, if the bus has one. Raises StartError."""
@@ -104,7 +112,7 @@ class Daemons:
             raise StartError(f"the command {name!r} cannot be run: {error.strerror}") from error
 
     def _start_daemon(self, daemon: Program) -> None:
-        if self._stopping or daemon.running or daemon not in self._daemons:
+        if self._stopping or daemon.running or daemon not in self._served():
             return
         try:
             self._start(daemon, group=True, silent=True)
@@ -135,7 +143,8 @@ class Daemons:
 
     def _start(self, program: Program, group: bool, silent: bool = False) -> None:
         program.life.born = time.monotonic()
-        program.pid = spawn(program.arguments, self._directory, group=group, silent=silent)
+        keep = self._sockets.descriptors if program is self._listener else None
+        program.pid = spawn(program.arguments, self._directory, keep, group=group, silent=silent)
         if group:
             program.group = program.pid
             self._guard.add(program.group)
@@ -222,7 +231,7 @@ class Daemons:
         return self.crons.running() or any(each.running for each in self._all())
 
     def _all(self) -> list[Program]:
-        return [self._command, *self._daemons, *self._retired]
+        return [self._command, *self._served(), *self._retired]
 
     def command_on_terminal(self) -> bool:
         """True while the command runs in the launcher's group: the terminal's signals reach it as well."""
@@ -235,7 +244,7 @@ class Daemons:
     def stop_daemons(self) -> None:
         """Have the daemons end; none is started again."""
         self._stopping = True
-        for each in self._daemons:
+        for each in self._served():
             each.send(signal.SIGTERM)
 
     def kill_command(self) -> None:
@@ -245,12 +254,13 @@ class Daemons:
     def kill_daemons(self) -> None:
         """End the daemons now."""
         self._stopping = True
-        for each in (*self._daemons, *self._retired):
+        for each in (*self._served(), *self._retired):
             each.send(signal.SIGKILL)
 
     def close(self) -> None:
         """Nobody is left: end the guard."""
         self._guard.finish()
+        self._sockets.close()
 
 
 def _daemon(text: str) -> Program:

@@ -23,7 +23,15 @@ from ipcmules.master.objects import Objects
 from ipcmules.master.reload import Reread
 from ipcmules.master.supervisor import Report, Supervisor
 from ipcmules.messages import queues
-from ipcmules.places import BUS_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, Places, check_state, places
+from ipcmules.places import (
+    BUS_VARIABLE,
+    COMPAT,
+    RUNTIME_VARIABLE,
+    STATE_VARIABLE,
+    Places,
+    check_state,
+    places,
+)
 
 #: Descriptors the master needs beside those of mules and farms: its loop, sockets (those of the control
 #: socket too), attached workers.
@@ -131,6 +139,8 @@ class _Bus:
         owner.watch(self._loop, self._config.owner, control, self._stop)
         linux.become_subreaper()
         _export(self._where)
+        if self._config.compat:
+            _offer_compatibility()
         _set_title(f"ipcmules: {self._where.bus} master")
         sweep.unnamed(os.path.dirname(self._where.runtime))
         spooldirs.prepare(self._config)
@@ -209,6 +219,12 @@ def _export(where: Places) -> None:
     os.environ[BUS_VARIABLE] = where.bus
     os.environ[RUNTIME_VARIABLE] = os.path.dirname(where.runtime)
     os.environ[STATE_VARIABLE] = os.path.dirname(where.state)
+
+
+def _offer_compatibility() -> None:
+    """--compat: `import uwsgi` finds ours first, in every Python that is started from here."""
+    paths = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each and each != COMPAT]
+    os.environ["PYTHONPATH"] = os.pathsep.join([COMPAT, *paths])
 
 
 def _set_title(title: str) -> None:

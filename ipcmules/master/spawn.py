@@ -20,7 +20,7 @@ _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, sign
 def spawn(
     arguments: Sequence[str],
     directory: str,
-    keep: int | None = None,
+    keep: int | tuple[int, ...] | None = None,
     *,
     group: bool = False,
     silent: bool = False,
@@ -29,7 +29,7 @@ def spawn(
     """Start a program and return its pid.
 
     arguments: argv; the program is looked up in PATH as execvp does. directory: its current directory.
-    keep: a descriptor that it inherits under the same number. group: it leads a process group of its own.
+    keep: descriptors that it inherits under the same numbers. group: it leads a process group of its own.
     silent: its stdin is /dev/null. output: a descriptor that becomes its stdout and stderr.
     It gets SIGTERM when the master dies.
     Raises OSError as chdir or exec do.
@@ -54,7 +54,7 @@ def spawn(
 def _become(
     arguments: Sequence[str],
     directory: str,
-    keep: int | None,
+    keep: int | tuple[int, ...] | None,
     writer: int,
     master: int,
     group: bool,
@@ -66,8 +66,8 @@ def _become(
         for each in _RESTORED:
             signal.signal(each, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        if keep is not None:
-            os.set_inheritable(keep, True)
+        for descriptor in (keep,) if isinstance(keep, int) else keep or ():
+            os.set_inheritable(descriptor, True)
         if group:
             os.setpgid(0, 0)
         if silent:

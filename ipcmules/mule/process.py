@@ -20,7 +20,7 @@ from ipcmules.config import BusConfig
 from ipcmules.membership import Membership
 from ipcmules.messages.counting import CountingInbox
 from ipcmules.messages.inbox import Inbox
-from ipcmules.mule import apps, dispatch, ending, failures, harakiri, hooks, programs, wait, worker
+from ipcmules.mule import apps, dispatch, ending, failures, harakiri, hooks, programs, startup, wait, worker
 from ipcmules.mule.record import Record
 from ipcmules.mule.spooling import program as spooler
 from ipcmules.signals.taker import Taker
@@ -123,6 +123,7 @@ def _live_as_mule(member: Membership, order: Order) -> None:
         return  # forked while the stop began, which may not have seen this process
     if config.lazy_apps:
         apps.load(config)
+    startup.run(config)
     hooks.run_post_fork(order.role, order.number, dispatch.run)
     program_entry = programs.load(program, config) if programmed else None
     if programmed:

@@ -1,0 +1,130 @@
+"""What uWSGI's module tells about the server and its processes: workers(), mem(), opt and the like."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from ipcmules import membership, table
+from ipcmules.compat import opt
+from ipcmules.config import BusConfig
+from ipcmules.membership import Membership
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def config() -> BusConfig | None:
+    """The bus's configuration, None on no bus."""
+    member = membership.find()
+    return member.description.config if member is not None else None
+
+
+def options() -> dict[str, Any]:
+    """uwsgi.opt; empty on no bus."""
+    found = config()
+    return opt.options(found) if found is not None else {}
+
+
+def numproc() -> int:
+    """uwsgi.numproc."""
+    found = config()
+    return opt.processes(opt.options(found), found) if found is not None else 1
+
+
+def workers() -> tuple[dict[str, Any], ...]:
+    """A dict a living worker; what only a web server counts is 0."""
+    member = membership.find()
+    if member is None:
+        return ()
+    numbers = range(1, table.WORKER_SLOTS + 1)
+    return tuple(
+        _worker(member, number)
+        for number in numbers
+        if member.table.cells[member.table.worker(number) + table.R_PID]
+    )
+
+
+def _worker(member: Membership, number: int) -> dict[str, Any]:
+    record = member.table.worker(number)
+    cells = member.table.cells
+    pid = int(cells[record + table.R_PID])
+    rss, vsz = memory(pid)
+    doing = int(cells[record + table.R_DOING])
+    status = b"idle"
+    if doing >> 8 == table.DOES_SIGNAL:
+        status = b"sig%d" % (doing & 0xFF)
+    elif doing:
+        status = b"busy"
+    return {
+        "id": number,
+        "pid": pid,
+        "requests": 0,
+        "delta_requests": 0,
+        "signals": int(cells[record + table.R_SIGNALS]),
+        "exceptions": int(cells[record + table.R_EXCEPTIONS]),
+        "status": status,
+        "rss": rss,
+        "vsz": vsz,
+        "running_time": 0,
+        "last_spawn": int(cells[record + table.R_SINCE]) // 10**9,
+        "respawn_count": max(int(cells[record + table.R_SPAWNS]) - 1, 0),
+        "tx": 0,
+        "avg_rt": 0,
+        "apps": (),
+    }
+
+
+def memory(pid: int | str = "self") -> tuple[int, int]:
+    """Resident and virtual size of a process in bytes, zeros if it is gone (proc(5), statm)."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            virtual, resident = file.read().split()[:2]
+    except (OSError, ValueError):
+        return 0, 0
+    return int(resident) * _PAGE, int(virtual) * _PAGE
+
+
+def is_a_reload() -> bool:
+    """True where the code is not that of the bus's start."""
+    member = membership.find()
+    return member is not None and int(member.table.cells[table.H_CODE]) > 1
+
+
+def ready() -> bool | None:
+    """True once the bus is ready, None before, as in uWSGI."""
+    member = membership.find()
+    return True if member is not None and member.table.cells[table.H_STATE] == table.READY else None
+
+
+def started_on() -> int:
+    """When the master started, in epoch seconds; this process's own start on no bus."""
+    member = membership.find()
+    pid = member.description.master.pid if member is not None else os.getpid()
+    try:
+        return int(os.stat(f"/proc/{pid}").st_ctime)
+    except OSError:
+        return 0
+
+
+def hostname() -> bytes:
+    """This machine's name."""
+    return socket.gethostname().encode()
+
+
+def magic_table() -> dict[bytes, bytes]:
+    """The placeholders that hold for every file."""
+    from ipcmules.compat import magic
+
+    return {key.encode(): os.fsencode(value) for key, value in magic._machine().items()}
+
+
+def has_spooler() -> bool:
+    """True where the bus has a spooler: uWSGI's module has the spooler names only then."""
+    return bool(getattr(config(), "spoolers", ()))
+
+
+def spoolers() -> tuple[bytes, ...]:
+    """The real path of each spooler's directory."""
+    found = getattr(config(), "spooler_directories", ())
+    return tuple(os.fsencode(each) for each in found)

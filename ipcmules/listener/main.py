@@ -1,0 +1,35 @@
+"""The listener's life: from the sockets it inherits to the master's end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+
+from ipcmules import log, membership
+from ipcmules.listener.connections import Connections
+from ipcmules.listener.peers import Peers
+from ipcmules.listener.requests import Requests, read_key
+from ipcmules.places import BUS_VARIABLE, places
+
+
+def main(descriptors: list[int]) -> None:
+    """Serve the sockets behind these descriptors until SIGTERM, which the master's death sends too."""
+    import setproctitle
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    where = places(os.environ[BUS_VARIABLE])
+    log.configure()
+    log.identify(where.bus, "listener")
+    setproctitle.setproctitle(f"ipcmules: {where.bus} listener")
+    config = membership.join(where, "attached").description.config
+    key = read_key(config.socket_key_file) if config.socket_key_file else b""
+    listeners = [socket.socket(fileno=each) for each in descriptors]
+    asyncio.run(_serve(listeners, Requests(key), Peers(config.socket_allow)))
+
+
+async def _serve(listeners: list[socket.socket], requests: Requests, peers: Peers) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
+    await Connections(requests, peers).run(listeners)

@@ -1,0 +1,107 @@
+"""A mule's program that makes calls of the uwsgi module, and prints what each gives. Run under both."""
+
+import os
+import signal
+
+
+def kind(error):
+    """The built-in class that the error belongs to: ours are subclasses."""
+    for each in (TypeError, ValueError, OSError):
+        if isinstance(error, each):
+            return each.__name__
+    return type(error).__name__
+
+
+def show(text):
+    try:
+        result = repr(eval(text))
+    except Exception as error:
+        result = kind(error)
+    print("CALL", text, "->", result, flush=True)
+
+
+def sort(value):
+    return sorted(value, key=repr)
+
+
+CALLS = """
+uwsgi.mule_id()
+uwsgi.worker_id()
+uwsgi.masterpid() > 0
+uwsgi.i_am_the_spooler()
+uwsgi.in_farm()
+uwsgi.in_farm("f")
+uwsgi.in_farm("nobody")
+uwsgi.mule_get_msg(timeout=0)
+uwsgi.mule_msg(b"bytes", 1)
+uwsgi.mule_get_msg(timeout=2)
+uwsgi.mule_msg("text", 1)
+uwsgi.mule_get_msg(True, True, 65536, 2)
+uwsgi.mule_msg(b"")
+uwsgi.mule_msg("pool")
+uwsgi.mule_get_msg(timeout=2)
+uwsgi.farm_msg("f", "farm")
+uwsgi.mule_get_msg(timeout=2)
+uwsgi.farm_msg("f", b"more")
+uwsgi.farm_get_msg()
+uwsgi.farm_msg("nobody", b"x")
+uwsgi.mule_msg()
+uwsgi.mule_msg(123)
+uwsgi.mule_msg(None)
+uwsgi.farm_msg("f")
+uwsgi.mule_get_msg(timeout=1)
+uwsgi.signal_registered(17)
+uwsgi.signal_registered(18)
+uwsgi.signal(18)
+uwsgi.signal_received()
+uwsgi.register_signal(20, 5, print)
+uwsgi.register_signal(20, b"mule", print)
+uwsgi.lock()
+uwsgi.is_locked()
+uwsgi.unlock()
+uwsgi.is_locked()
+uwsgi.lock(2)
+uwsgi.is_locked(2)
+uwsgi.is_locked(1)
+uwsgi.unlock(2)
+uwsgi.lock(3)
+uwsgi.is_locked(99)
+uwsgi.lock("name")
+uwsgi.numproc
+uwsgi.version
+uwsgi.version_info
+uwsgi.hostname
+uwsgi.SPOOL_OK, uwsgi.SPOOL_RETRY, uwsgi.SPOOL_IGNORE
+uwsgi.applications, uwsgi.loop, uwsgi.unbit
+uwsgi.buffer_size, uwsgi.cores, uwsgi.has_threads, uwsgi.is_a_reload
+type(uwsgi.started_on), type(uwsgi.micros()), [type(each) for each in uwsgi.mem()]
+type(uwsgi.workers()), len(uwsgi.workers()), sort(uwsgi.workers()[0])
+sort((key, type(value)) for key, value in uwsgi.workers()[0].items())
+uwsgi.log("a line")
+uwsgi.log(b"bytes")
+uwsgi.log(5)
+uwsgi.setprocname("a name")
+uwsgi.set_user_harakiri(30)
+uwsgi.set_user_harakiri(0)
+uwsgi.cache_get("k")
+uwsgi.cache_exists("k")
+uwsgi.cache_del("k")
+uwsgi.rpc("127.0.0.1:1", b"f")
+uwsgi.rpc("127.0.0.1:1")
+uwsgi.rpc("127.0.0.1:1", 5)
+uwsgi.call()
+uwsgi.call(b"nothing")
+uwsgi.call(5)
+uwsgi.signal(1, "127.0.0.1:1")
+uwsgi.alarm("nobody", "text")
+uwsgi.total_requests(), uwsgi.request_id()
+uwsgi.opt["k"], uwsgi.opt["l"], uwsgi.opt["farm"], uwsgi.opt["locks"], uwsgi.opt["mule"]
+"master" in uwsgi.opt, "nothing" in uwsgi.opt, "spooler" in uwsgi.opt
+hasattr(uwsgi, "spool"), hasattr(uwsgi, "spooler_jobs"), hasattr(uwsgi, "websocket_recv")
+"""
+
+for line in CALLS.strip().splitlines():
+    show(line)
+print("CALLED", flush=True)
+signal.pause()
+os._exit(0)

@@ -1,0 +1,35 @@
+"""The examples that were written for uWSGI, under ipcmules and gunicorn, with their own uwsgi.ini."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import ipcmules
+import moved
+from support import Launcher, wait_until
+
+
+@pytest.mark.skipif(
+    not hasattr(ipcmules, "spool") or not hasattr(ipcmules, "add_timer"),
+    reason="this version has no spooler or no timers",
+)
+@pytest.mark.parametrize(
+    ("example", "application"), [("uwsgi_flask", "shop:app"), ("uwsgi_django", "shop.wsgi")]
+)
+def test_moved_over(bus_env: object, bus_name: str, tmp_path: Path, example: str, application: str) -> None:
+    environment = moved.prepare(example, tmp_path)
+    gunicorn = [sys.executable, "-m", "gunicorn", "-w", "2", "-b", "127.0.0.1:0", application]
+    options = ("--bus", bus_name, "--compat", "--ini", "uwsgi.ini")
+    directory = moved.EXAMPLES / example
+    with Launcher(*options, command=gunicorn, cwd=directory, env=environment) as launcher:
+        found = wait_until(lambda: re.search(r"Listening at: http://127.0.0.1:(\d+)", launcher.stderr), 30)
+        try:
+            moved.check(example, int(found[1]))
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{launcher.output()}") from None
+    assert launcher.code == 0, launcher.output()
+    assert "Traceback" not in launcher.stderr
