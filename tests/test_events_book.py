@@ -118,7 +118,7 @@ def test_what_others_remove_while_code_is_on_trial_stays_removed() -> None:
 
 
 def test_what_was_removed_does_not_come_back_with_the_same_code() -> None:
-    """A mule started again with --lazy-apps loads the app again. Attached processes may bring it back."""
+    """A mule that is started again with --lazy-apps loads the app again; attached processes may add it."""
     found, _source = book()
     found.add(event("a"))
     (one,) = found
