@@ -23,10 +23,13 @@ def test_under_uwsgi(binary: str, tmp_path: Path, example: str) -> None:
     environment = moved.prepare(example, tmp_path)
     environment.pop("PYTHONPATH", None)
     log = tmp_path / "log"
-    # Of the last http-socket only: the port of the file may be taken.
+    # The file's port may be taken, by the other example for one.
+    settings = (moved.EXAMPLES / example / "uwsgi.ini").read_text()
+    ini = tmp_path / "uwsgi.ini"
+    ini.write_text(settings.replace("127.0.0.1:8000", "127.0.0.1:0"))
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [binary, "--home", str(home), "--http-socket", "127.0.0.1:0", "--ini", "uwsgi.ini"],
+            [binary, "--home", str(home), "--ini", str(ini)],
             cwd=moved.EXAMPLES / example,
             env=environment,
             stdin=subprocess.DEVNULL,
