@@ -81,8 +81,8 @@ from ipcmules.version import __version__
 
 if TYPE_CHECKING:
     from ipcmules.bus import Bus
-    from ipcmules.procedures import register_rpc, rpc, rpc_list
-    from ipcmules.wire import send_message
+    from ipcmules.procedures import RpcError, register_rpc, rpc, rpc_list
+    from ipcmules.wire import PacketError, WireError, WireRefused, send_message
 
 __all__ = [
     "SPOOL_IGNORE",
@@ -103,12 +103,16 @@ __all__ = [
     "MessageTypeError",
     "NotAMule",
     "NotAttached",
+    "PacketError",
     "ReloadError",
+    "RpcError",
     "SignalError",
     "SpoolError",
     "SpoolWriteError",
     "StartError",
     "UnknownTarget",
+    "WireError",
+    "WireRefused",
     "__version__",
     "add_cron",
     "add_file_monitor",
@@ -161,6 +165,10 @@ __all__ = [
 #: Imported when they are first asked for: they need what most processes do not.
 _LATE = {
     "Bus": "bus",
+    "PacketError": "wire",
+    "RpcError": "procedures",
+    "WireError": "wire",
+    "WireRefused": "wire",
     "register_rpc": "procedures",
     "rpc": "procedures",
     "rpc_list": "procedures",

@@ -46,7 +46,9 @@ class Bus(Calls):
         callable (functions, closures and lambdas travel by dill).
     farms: name to the numbers of its mules, from 1.
     processes: workers to start that load the app and serve signals.
-    imports: the app, modules or files to load in every process of the bus.
+    locks: locks 0 to this number.
+    imports: the app, modules or files to load in every process of the bus. lazy_apps: in each for itself,
+        not once in the template.
     name: a named bus can be attached to by name, and keeps what it could not deliver; without one the bus is
         unique and keeps nothing.
     settings: values for the app, as --set K=V. pyargv: sys.argv[1:] of "path.py" mules.
@@ -60,8 +62,13 @@ class Bus(Calls):
     on_mule_death: 'dead-letter', 'requeue' (at most max_requeues times) or 'drop' a message in the hands of a
         mule that died. on_hook_error: 'log' alone, or 'keep' a message whose hook raised.
     spoolers: spool directories, made where they are missing. spoolers_external: those whose tasks somebody
-        else runs. spooler_processes: for each directory. The other spooler_ arguments are the command line's
-        options (docs/reference.md): seconds, numbers and flags.
+        else runs. spooler_processes: for each directory. spooler_frequency: seconds between two looks at one.
+        spooler_ordered: by name instead of first in, first out. spooler_chdir: where tasks run.
+        spooler_imports: what spoolers alone load. spooler_quiet: no line in the log for each task.
+        spooler_max_tasks: a spooler is replaced after so many, 0 never; with spooler_signal_as_task signals
+        count, too. spooler_harakiri: seconds a task may take, 0 for ever. spooler_cheap: spoolers only while
+        there is something to do. spooler_nice: as nice(1). spooler_fsync: an enqueued task is on the disk.
+        spooler_max_attempts: then a task is dead, 0 for ever.
 
     Raises ConfigError for a description that cannot be. The flat functions are its methods.
     """
