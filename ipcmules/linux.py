@@ -26,10 +26,15 @@ linkat = ctypes.CDLL(None).linkat
 linkat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
 
 
+def _error() -> OSError:
+    """What the last call of _libc said."""
+    code = ctypes.get_errno()
+    return OSError(code, os.strerror(code))
+
+
 def _prctl(option: int, value: int) -> None:
     if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise _error()
 
 
 def file_system(file: int) -> int:
@@ -42,8 +47,7 @@ def write_out(file: int) -> None:
     """Write a file's data to its disk, and wait: all of sync_file_range(2). Its metadata is not written."""
     whole, flags = ctypes.c_int64(0), 1 | 2 | 4  # WAIT_BEFORE | WRITE | WAIT_AFTER
     if _libc.sync_file_range(file, whole, whole, ctypes.c_uint(flags)) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise _error()
 
 
 def become_subreaper() -> None:
@@ -79,8 +83,7 @@ def timer(clock: int) -> int:
     """
     descriptor: int = _libc.timerfd_create(clock, os.O_NONBLOCK | os.O_CLOEXEC)
     if descriptor < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise _error()
     return descriptor
 
 
@@ -94,5 +97,4 @@ def set_timer(descriptor: int, moment: int, sets: bool = False) -> None:
     wanted = _Itimerspec(0, 0, seconds, nanoseconds)
     flags = _TFD_TIMER_ABSTIME | (_TFD_TIMER_CANCEL_ON_SET if sets else 0)
     if _libc.timerfd_settime(descriptor, flags, ctypes.byref(wanted), None) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise _error()

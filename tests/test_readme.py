@@ -82,6 +82,18 @@ def test_the_embedded_bus(bus_env: object, tmp_path: Path) -> None:
     assert sorted(ended.stdout.splitlines()) == expected
 
 
+def test_events(bus_env: object, tmp_path: Path) -> None:
+    (tmp_path / "times.py").write_text(program("@filemon("))
+    (run,) = (each for each in commands("run") if "clock" in each)
+    (events,) = commands("events")
+    with Launcher(*run[1:], cwd=tmp_path) as launcher:
+        launcher.wait_output("counted")
+        listed = run_cli(*events).stdout
+        assert "count_visitors" in listed and "clean_up" in listed and "load_prices" in listed, listed
+        (tmp_path / "prices.csv").write_text("1")
+        wait_until(lambda: launcher.stdout.count("prices loaded") >= 2, what="the file in both mules")
+
+
 def test_tasks_that_survive(bus_env: object, tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text(program("def send_invoice"))
     (tmp_path / "order.py").write_text(program("from tasks import"))

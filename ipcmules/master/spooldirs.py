@@ -7,15 +7,14 @@ so one spooler wakes for a file, not all. Knows the loop, names of files and the
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 
-import inotify_simple
 from inotify_simple import INotify, flags
 
 from ipcmules import log
 from ipcmules.config import BusConfig
+from ipcmules.master import inotify
 from ipcmules.master.loop import Loop, Timer
 from ipcmules.master.objects import Objects
 from ipcmules.messages.spooled import Spools
@@ -73,12 +72,12 @@ class SpoolDirs:
         if not self._directories:
             return
         try:
-            self._inotify = _open_inotify()
+            self._inotify = inotify.open_inotify()
         except OSError as error:
             log.event(
                 "warning",
-                f"no inotify ({error.strerror}): files that others put into spool directories start within "
-                f"{self._frequency:g} s (sysctl fs.inotify.max_user_instances)",
+                f"no inotify ({inotify.reason(error)}): files that others put into spool directories start "
+                f"within {self._frequency:g} s",
             )
             return
         self._loop.watch(self._inotify.fileno(), self._readable)
@@ -136,7 +135,7 @@ class SpoolDirs:
             numbered = [each for each in os.scandir(path) if is_priority(each.name) and each.is_dir()]
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
-                log.event("warning", f"{path} cannot be watched: {error.strerror}")
+                log.event("warning", f"{path} cannot be watched: {inotify.reason(error)}")
             return
         for each in numbered:
             self._watch_tree(number, each.path, f"{before}{each.name}/")
@@ -178,10 +177,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _open_inotify() -> INotify:
-    # Its first use would run ldconfig in a subprocess to find the C library: it is in this process already.
-    if inotify_simple._libc is None:
-        inotify_simple._libc = ctypes.CDLL(None, use_errno=True)
-    return INotify()

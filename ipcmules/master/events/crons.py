@@ -8,17 +8,16 @@ are events/cron.py's; knows the loop and what to call.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
-from ipcmules import linux
 from ipcmules.events.cron import CronSchedule
 from ipcmules.events.specs import CronSpec
 from ipcmules.master.events.book import Event
 from ipcmules.master.events.due import Due
 from ipcmules.master.events.fired import Fired
 from ipcmules.master.loop import Loop
+from ipcmules.master.timerfd import TimerFd
 
 #: A clock that was set by more is a correction, seconds.
 _CORRECTION = 3 * 3600.0
@@ -28,12 +27,11 @@ class Crons:
     """The crons of a bus. fire(event, how often) is called when one is due."""
 
     def __init__(self, loop: Loop, fire: Callable[[Event, int], None], fired: Fired) -> None:
-        self._loop = loop
         self._fire = fire
         self._fired = fired
         self._due: Due[float] = Due()
         self._running: dict[str, Event] = {}
-        self._descriptor = -1
+        self._clock = TimerFd(loop, time.CLOCK_REALTIME, self._look)
         #: The wall clock at the last look.
         self._seen = time.time()
 
@@ -43,9 +41,6 @@ class Crons:
         assert isinstance(spec, CronSpec)
         if event.schedule is None:
             event.schedule = spec.schedule()
-        if self._descriptor < 0:
-            self._descriptor = linux.timer(time.CLOCK_REALTIME)
-            self._loop.watch(self._descriptor, self._look)
         self._running[event.digest] = event
         self._plan(event, time.time())
         self._set()
@@ -62,10 +57,7 @@ class Crons:
     def close(self) -> None:
         """Nothing is due any more."""
         self._due = Due()
-        if self._descriptor >= 0:
-            self._loop.forget(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._clock.close()
 
     def _plan(self, event: Event, now: float) -> None:
         schedule: CronSchedule = event.schedule
@@ -76,13 +68,9 @@ class Crons:
             self._due.put(event, following)
 
     def _set(self) -> None:
-        linux.set_timer(self._descriptor, round((self._due.first() or 0.0) * 1e9), sets=True)
+        self._clock.set(round((self._due.first() or 0.0) * 1e9), sets=True)
 
     def _look(self) -> None:
-        try:
-            os.read(self._descriptor, 8)
-        except OSError:
-            pass  # ECANCELED: the clock was set; EAGAIN: it was set while this was on its way here
         now = time.time()
         if now < self._seen - _CORRECTION:
             for event in self._running.values():

@@ -5,16 +5,15 @@ The arithmetic is events/ticks.py's. Knows the loop and what to call; not what a
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
-from ipcmules import linux
 from ipcmules.events.specs import TimerSpec
 from ipcmules.events.ticks import Ticks
 from ipcmules.master.events.book import Event
 from ipcmules.master.events.due import Due
 from ipcmules.master.loop import Loop
+from ipcmules.master.timerfd import TimerFd
 
 #: add_rb_timer(n, 0, k) raises k times at once: so many before the loop sees to others again.
 _AT_ONCE = 1000
@@ -25,14 +24,13 @@ class Timers:
 
     def __init__(self, loop: Loop, fire: Callable[[Event, int], None], over: Callable[[Event], None]) -> None:
         """over(event) is called when a timer has had its last tick."""
-        self._loop = loop
         self._fire = fire
         self._over = over
         self._due: Due[int] = Due()
         #: Ticks that are due and not raised yet, where there are many at once.
         self._owed: dict[str, int] = {}
-        self._descriptor = -1
-        self._set_for = 0  #: what the descriptor is set to, 0: nothing
+        self._clock = TimerFd(loop, time.CLOCK_MONOTONIC, self._look)
+        self._set_for = 0  #: what it is set to, 0: nothing
 
     def start(self, event: Event) -> None:
         """As book.Source."""
@@ -58,26 +56,16 @@ class Timers:
     def close(self) -> None:
         """Nothing is due any more."""
         self._due = Due()
-        if self._descriptor >= 0:
-            self._loop.forget(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._clock.close()
 
     def _set(self) -> None:
         first = self._due.first() or 0
         if first == self._set_for:
             return
-        if self._descriptor < 0:
-            self._descriptor = linux.timer(time.CLOCK_MONOTONIC)
-            self._loop.watch(self._descriptor, self._look)
         self._set_for = first
-        linux.set_timer(self._descriptor, first)
+        self._clock.set(first)
 
     def _look(self) -> None:
-        try:
-            os.read(self._descriptor, 8)
-        except BlockingIOError:
-            pass  # it was set anew while this was on its way here
         self._set_for = 0
         now = time.monotonic_ns()
         for _time, event in self._due.pop(now):

@@ -6,7 +6,6 @@ a file dies when the file is replaced by rename(2), which is how editors write (
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import inotify_simple
 from inotify_simple import flags
 
 from ipcmules import log
+from ipcmules.master import inotify
 from ipcmules.master.events.routes import Interest
 from ipcmules.master.loop import Loop
 
@@ -25,11 +25,6 @@ _STRUCTURE = (
 #: What counts as a change, as in uWSGI (event.c): writing, touch and chmod; not opening, reading and closing.
 _MASK = flags.ONLYDIR | flags.MODIFY | flags.ATTRIB | _STRUCTURE
 _GONE = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNORED
-
-_REMEDIES = {
-    errno.ENOSPC: "too many watches: sysctl fs.inotify.max_user_watches=524288",
-    errno.EMFILE: "too many inotify instances: sysctl fs.inotify.max_user_instances=1024",
-}
 
 #: heard(key, changed, structure): what the key is for has changed; it may have to be armed again.
 Heard = Callable[[str, bool, bool], None]
@@ -90,9 +85,7 @@ class Watches:
         self._by_watch.clear()
 
     def _open(self) -> None:
-        # It would look the library up in a subprocess (ctypes.util.find_library runs ldconfig).
-        inotify_simple._libc = inotify_simple._libc or ctypes.CDLL(None, use_errno=True)
-        self._inotify = inotify_simple.INotify(nonblocking=True)
+        self._inotify = inotify.open_inotify()
         self._loop.watch(self._inotify.fileno(), self._read)
 
     def _forget(self, wd: int) -> None:
@@ -109,8 +102,8 @@ class Watches:
         if code in (errno.ENOENT, errno.ENOTDIR) or code in self._complained:
             return
         self._complained.add(code)
-        why = _REMEDIES.get(code, error.strerror)
-        log.event("warning", f"{directory} cannot be watched ({why}): looking at it once a second instead")
+        text = f"{directory} cannot be watched ({inotify.reason(error)}): looking at it once a second instead"
+        log.event("warning", text)
 
     def _read(self) -> None:
         assert self._inotify is not None
