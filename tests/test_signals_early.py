@@ -34,7 +34,9 @@ def held(bus: MiniBus) -> int:
 def become_ready(bus: MiniBus) -> None:
     bus.registry().register(7, "mule1", print)
     bus.table.cells[table.H_STATE] = table.READY
-    pending.release(bus.where, bus.description, bus.table)
+    releasing = bus.raiser()
+    pending.release(bus.table, releasing)
+    releasing.close()
 
 
 def test_they_are_raised_when_the_bus_is_ready(bus: MiniBus) -> None:

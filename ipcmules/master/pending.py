@@ -121,14 +121,12 @@ def give(where: Places, found: Description, shared: Table) -> None:
     _remove(where)
 
 
-def release(where: Places, found: Description, shared: Table) -> None:
+def release(shared: Table, raiser: Raiser) -> None:
     """The bus is ready: raise what was raised before the app was loaded; unregistered numbers are dropped."""
     atomics.fence()  # after the state was set: who raises later sees that
-    raiser = Raiser(where, found, shared)
     for number in range(table.SIGNALS):
         while not atomics.take(shared.counter(shared.layout.held, number)):
             raiser.raise_signal(number)
-    raiser.close()
 
 
 def _endpoints(shared: Table, config: BusConfig) -> list[int]:

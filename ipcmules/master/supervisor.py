@@ -31,6 +31,7 @@ from ipcmules.master.start import Start
 from ipcmules.master.stopping import Stop
 from ipcmules.master.templates import Template
 from ipcmules.master.touch import Touch
+from ipcmules.signals.raiser import Raiser
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -53,8 +54,10 @@ class Supervisor:
         self._start = Start(loop, objects, self._children, self._loading, self._become_ready, began)
         self._attached = Attached(loop, objects)
         self._harakiri = Harakiri(loop, objects, self._children)
+        #: The master's own, one for all: what is dropped is said once a number and process.
+        self._raiser = Raiser(objects.where, objects.description, objects.table)
         self._control = Control(loop, objects.where.runtime)
-        self.events = Events(loop, objects, self._control)
+        self.events = Events(loop, objects, self._control, self._raiser)
         self._reloads = Reloads(loop, objects, self._children, self, reread)
         self._touch = Touch(loop, lambda path: self.reload(f"{path} was touched"))
         self._touch_spoolers = Touch(loop, lambda path: self._reloads.ask(f"{path} was touched", "spooler"))
@@ -93,6 +96,7 @@ class Supervisor:
         self._control.close()
         self._resting.close()
         self._spools.close()
+        self._raiser.close()
         if self._failure is not None:
             raise self._failure
         return self._code
@@ -321,7 +325,7 @@ class Supervisor:
 
     def _become_ready(self) -> None:
         self._objects.set_state(table.READY)
-        pending.release(self._objects.where, self._objects.description, self._objects.table)
+        pending.release(self._objects.table, self._raiser)
         self._watch_touched()
         self._schedule()
         try:

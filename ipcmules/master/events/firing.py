@@ -13,9 +13,9 @@ from ipcmules.signals.raiser import Raiser
 class Firing:
     """Raises the signals of events. While the bus stops nothing fires."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, raiser: Raiser) -> None:
         self._cells = objects.table.cells
-        self._raiser = Raiser(objects.where, objects.description, objects.table)
+        self._raiser = raiser
         self._overlap = Overlap(objects)
 
     def fire(self, event: Event, count: int = 1) -> None:
@@ -32,7 +32,3 @@ class Firing:
                 log.event("error", f"signal {event.signal} ({event.spec.describe()}) was not raised: {error}")
                 return
             event.ticks += 1
-
-    def close(self) -> None:
-        """Close the FIFOs."""
-        self._raiser.close()

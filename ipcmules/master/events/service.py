@@ -22,15 +22,16 @@ from ipcmules.master.events.timers import Timers
 from ipcmules.master.loop import Loop
 from ipcmules.master.objects import Objects
 from ipcmules.processes import ProcessId
+from ipcmules.signals.raiser import Raiser
 from ipcmules.table import SIGNALS, Table
 
 
 class Events:
     """All events of one bus."""
 
-    def __init__(self, loop: Loop, objects: Objects, control: Control) -> None:
+    def __init__(self, loop: Loop, objects: Objects, control: Control, raiser: Raiser) -> None:
         self._objects = objects
-        self._firing = Firing(objects)
+        self._firing = Firing(objects, raiser)
         self.fired = Fired(objects.where, objects.description.config.named)
         self._timers = Timers(loop, self._firing.fire, self._over)
         self._crons = Crons(loop, self._firing.fire, self.fired)
@@ -60,7 +61,6 @@ class Events:
         self._timers.close()
         self._crons.close()
         self._monitors.close()
-        self._firing.close()
 
     def _source(self, kind: str) -> Source:
         if kind == specs.CRON:
