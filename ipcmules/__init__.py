@@ -25,7 +25,6 @@ from ipcmules.api import (
     settings,
     worker_id,
 )
-from ipcmules.attachment import attach
 from ipcmules.errors import (
     AccessError,
     BusRunning,
@@ -48,17 +47,6 @@ from ipcmules.errors import (
     UnknownTarget,
 )
 from ipcmules.locking import Lock, is_locked, lock, unlock
-from ipcmules.scheduling import (
-    add_cron,
-    add_file_monitor,
-    add_ms_timer,
-    add_rb_timer,
-    add_timer,
-    list_events,
-    remove_cron,
-    remove_file_monitor,
-    remove_timer,
-)
 from ipcmules.signalling import (
     register_signal,
     signal,
@@ -66,22 +54,34 @@ from ipcmules.signalling import (
     signal_registered,
     signal_wait,
 )
-from ipcmules.spool_info import (
-    i_am_the_spooler,
-    set_spooler_frequency,
-    spooler_dir,
-    spooler_get_task,
-    spooler_jobs,
-    spooler_pid,
-    spooler_pids,
-    spoolers,
-)
-from ipcmules.spooling import SPOOL_IGNORE, SPOOL_OK, SPOOL_RETRY, send_to_spooler, set_spooler, spool
 from ipcmules.version import __version__
 
 if TYPE_CHECKING:
+    from ipcmules.attachment import attach
     from ipcmules.bus import Bus
     from ipcmules.procedures import RpcError, register_rpc, rpc, rpc_list
+    from ipcmules.scheduling import (
+        add_cron,
+        add_file_monitor,
+        add_ms_timer,
+        add_rb_timer,
+        add_timer,
+        list_events,
+        remove_cron,
+        remove_file_monitor,
+        remove_timer,
+    )
+    from ipcmules.spool_info import (
+        i_am_the_spooler,
+        set_spooler_frequency,
+        spooler_dir,
+        spooler_get_task,
+        spooler_jobs,
+        spooler_pid,
+        spooler_pids,
+        spoolers,
+    )
+    from ipcmules.spooling import SPOOL_IGNORE, SPOOL_OK, SPOOL_RETRY, send_to_spooler, set_spooler, spool
     from ipcmules.wire import PacketError, WireError, WireRefused, send_message
 
 __all__ = [
@@ -162,16 +162,40 @@ __all__ = [
 ]
 
 
-#: Imported when they are first asked for: they need what most processes do not.
+#: Imported when they are first asked for: most processes need none of them.
 _LATE = {
+    "attach": "attachment",
     "Bus": "bus",
-    "PacketError": "wire",
     "RpcError": "procedures",
-    "WireError": "wire",
-    "WireRefused": "wire",
     "register_rpc": "procedures",
     "rpc": "procedures",
     "rpc_list": "procedures",
+    "add_cron": "scheduling",
+    "add_file_monitor": "scheduling",
+    "add_ms_timer": "scheduling",
+    "add_rb_timer": "scheduling",
+    "add_timer": "scheduling",
+    "list_events": "scheduling",
+    "remove_cron": "scheduling",
+    "remove_file_monitor": "scheduling",
+    "remove_timer": "scheduling",
+    "i_am_the_spooler": "spool_info",
+    "set_spooler_frequency": "spool_info",
+    "spooler_dir": "spool_info",
+    "spooler_get_task": "spool_info",
+    "spooler_jobs": "spool_info",
+    "spooler_pid": "spool_info",
+    "spooler_pids": "spool_info",
+    "spoolers": "spool_info",
+    "SPOOL_IGNORE": "spooling",
+    "SPOOL_OK": "spooling",
+    "SPOOL_RETRY": "spooling",
+    "send_to_spooler": "spooling",
+    "set_spooler": "spooling",
+    "spool": "spooling",
+    "PacketError": "wire",
+    "WireError": "wire",
+    "WireRefused": "wire",
     "send_message": "wire",
 }
 
@@ -180,5 +204,10 @@ def __getattr__(name: str) -> object:
     if name in _LATE:
         from importlib import import_module
 
-        return getattr(import_module(f"ipcmules.{_LATE[name]}"), name)
+        found = globals()[name] = getattr(import_module(f"ipcmules.{_LATE[name]}"), name)
+        return found
     raise AttributeError(f"module 'ipcmules' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
