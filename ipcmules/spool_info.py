@@ -12,17 +12,6 @@ from typing import Any
 from ipcmules import membership, table
 from ipcmules.membership import Membership
 
-__all__ = [
-    "i_am_the_spooler",
-    "set_spooler_frequency",
-    "spooler_dir",
-    "spooler_get_task",
-    "spooler_jobs",
-    "spooler_pid",
-    "spooler_pids",
-    "spoolers",
-]
-
 
 def spoolers() -> tuple[str, ...]:
     """The real path of the directory of each spooler, spooler 1 first; empty on no bus."""

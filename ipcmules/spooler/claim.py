@@ -144,6 +144,15 @@ def _still_busy(path: str) -> bool:
     return False
 
 
+def status_of(path: str) -> os.stat_result | None:
+    """What lstat(2) says of a task's file; None if it is gone or no file."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
 def due(path: str, status: os.stat_result, now: float) -> float:
     """When a task is due, in seconds since 1970; 0.0 for now.
 

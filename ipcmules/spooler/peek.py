@@ -6,7 +6,6 @@ Takes no lock, changes nothing, and never unpickles. What is seen may be over a 
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -87,11 +86,8 @@ def buried(directory: str, keep: Callable[[str], bool] = _any) -> Iterator[Peek]
 def at(directory: str, name: str) -> Peek | None:
     """Look at one task; None if it is gone or no file. A file that cannot be read has a problem."""
     path = f"{directory}/{name}"
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    if not stat.S_ISREG(status.st_mode):
+    status = claim.status_of(path)
+    if status is None:
         return None
     now = time.time()
     is_dead = name.startswith(f"{names.DEAD}/")

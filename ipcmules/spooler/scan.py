@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
@@ -67,11 +66,8 @@ def _share_of_later(directory: str, chosen: list[str], now: float) -> float:
 
 def _when(path: str, now: float) -> float | None:
     """When the task at path is due, 0.0 for now; None if it is gone or no file."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    if not stat.S_ISREG(status.st_mode):
+    status = claim.status_of(path)
+    if status is None:
         return None
     return claim.due(path, status, now) if status.st_mtime > now else 0.0
 
