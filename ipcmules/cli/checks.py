@@ -27,7 +27,7 @@ _SHM = "/dev/shm"
 #: Less than this in shared memory is worth a word: large messages go to files then, bytes.
 _ROOM = 64 << 20
 #: Descriptors the master has open beside one a mule and farm.
-_DESCRIPTORS = 40
+_DESCRIPTORS = 192
 
 #: Distribution and the oldest version; as in setup.py.
 _NEEDED = {
@@ -237,7 +237,7 @@ def _memory(config: BusConfig) -> list[Finding]:
 
 
 def _descriptors(config: BusConfig) -> list[Finding]:
-    need = len(config.mules) + len(config.farms) + config.processes + _DESCRIPTORS
+    need = 2 * (len(config.mules) + len(config.farms)) + config.processes + _DESCRIPTORS
     have, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if have != resource.RLIM_INFINITY and need > have:
         text = f"the master needs about {need} open files, the limit is {have}"
