@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import leftovers
+from realuwsgi import start_uwsgi, uwsgi_binary  # noqa: F401 # fixtures of tests/interop
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)

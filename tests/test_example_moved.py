@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -12,11 +13,13 @@ import ipcmules
 import moved
 from support import Launcher, wait_until
 
-
-@pytest.mark.skipif(
+complete = pytest.mark.skipif(
     not hasattr(ipcmules, "spool") or not hasattr(ipcmules, "add_timer"),
     reason="this version has no spooler or no timers",
 )
+
+
+@complete
 @pytest.mark.parametrize(
     ("example", "application"), [("uwsgi_flask", "shop:app"), ("uwsgi_django", "shop.wsgi")]
 )
@@ -33,3 +36,25 @@ def test_moved_over(bus_env: object, bus_name: str, tmp_path: Path, example: str
             raise AssertionError(f"{error}\n{launcher.output()}") from None
     assert launcher.code == 0, launcher.output()
     assert "Traceback" not in launcher.stderr
+
+
+@complete
+def test_uwsgi_tasks(bus_env: object, bus_name: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "SAID": str(tmp_path / "said"), "PYTHONWARNINGS": "ignore"}
+    options = ("--bus", bus_name, "--compat", "--mules", "1", "--import", "jobs")
+    with Launcher(
+        *options,
+        *("--spooler", str(tmp_path / "spool")),
+        command=[sys.executable, "use.py"],
+        cwd=moved.EXAMPLES / "uwsgi_tasks",
+        env=environment,
+    ) as launcher:
+        assert launcher.wait(60) == 0, launcher.output()
+    said = launcher.stdout.splitlines()
+    for line in (
+        "thumbnail of a.jpg in size 64 by mule 1",
+        "delivered to someone@example.org at attempt 3",
+        "price of 12 computed at once",
+        "tick",
+    ):
+        assert line in said, launcher.output()

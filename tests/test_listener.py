@@ -82,8 +82,8 @@ def test_the_command_line_raises_at_another_server(bus_env: object, bus_name: st
 def test_garbage_is_hung_up_on(bus_env: object, bus_name: str, tmp_path: Path, garbage: bytes) -> None:
     with listening(tmp_path, bus_name) as (launcher, address):
         for _ in range(50):
-            with wire.connect(address) as connection:
-                connection.settimeout(20)
+            with wire.connect(address, 60) as connection:
+                connection.settimeout(60)
                 try:
                     connection.sendall(garbage)
                     connection.shutdown(socket.SHUT_WR)
@@ -99,7 +99,7 @@ def test_ten_thousand_connections_of_garbage_and_half_clients(
 ) -> None:
     with listening(tmp_path, bus_name) as (launcher, address), ExitStack() as half:
         for number in range(10_000):
-            connection = wire.connect(address, 20)
+            connection = wire.connect(address, 60)
             if number % 20:
                 with connection:
                     connection.send(b"\x11\xff\xff\x00some of it" if number % 2 else b"\x63\x10\x10\x10")

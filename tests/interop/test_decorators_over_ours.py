@@ -15,9 +15,9 @@ from support import Launcher, wait_until
 
 
 @pytest.fixture
-def real_decorators(binary: str, tmp_path: Path) -> Path:
+def real_decorators(uwsgi_binary: str, tmp_path: Path) -> Path:
     """The module, in the test's directory, which comes before ours."""
-    home = Path(binary).parent.parent
+    home = Path(uwsgi_binary).parent.parent
     (found,) = home.glob("lib/python3*/site-packages/uwsgidecorators.py")
     shutil.copy(found, tmp_path)
     return tmp_path

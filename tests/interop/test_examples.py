@@ -15,8 +15,8 @@ from support import wait_until
 
 
 @pytest.mark.parametrize("example", ["uwsgi_flask", "uwsgi_django"])
-def test_under_uwsgi(binary: str, tmp_path: Path, example: str) -> None:
-    home = Path(binary).parent.parent
+def test_under_uwsgi(uwsgi_binary: str, tmp_path: Path, example: str) -> None:
+    home = Path(uwsgi_binary).parent.parent
     package = "flask" if example == "uwsgi_flask" else "django"
     if not list(home.glob(f"lib/python3*/site-packages/{package}")):
         pytest.skip(f"the real uWSGI's environment has no {package}: `make interop` makes one that has")
@@ -26,7 +26,7 @@ def test_under_uwsgi(binary: str, tmp_path: Path, example: str) -> None:
     # Of the last http-socket only: the port of the file may be taken.
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [binary, "--home", str(home), "--http-socket", "127.0.0.1:0", "--ini", "uwsgi.ini"],
+            [uwsgi_binary, "--home", str(home), "--http-socket", "127.0.0.1:0", "--ini", "uwsgi.ini"],
             cwd=moved.EXAMPLES / example,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -41,11 +41,11 @@ def transcript(text: str) -> list[str]:
 
 
 def test_the_same_calls_give_the_same(
-    start: Callable[..., Any], bus_env: object, bus_name: str, tmp_path: Path
+    start_uwsgi: Callable[..., Any], bus_env: object, bus_name: str, tmp_path: Path
 ) -> None:
     shutil.copy(HERE / "calls.py", tmp_path)
     (tmp_path / "app.py").write_text(APP)
-    server = start(*OPTIONS)
+    server = start_uwsgi(*OPTIONS)
     server.wait_for("CALLED")
     theirs = transcript(server.text)
     with Launcher("--bus", bus_name, "--compat", "--processes", "1", *OPTIONS, cwd=tmp_path) as launcher:
