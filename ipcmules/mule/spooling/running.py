@@ -71,22 +71,10 @@ class Runner:
 
     def __post_init__(self) -> None:
         self._quick = Quick(self.store.path)
-        self._home = os.getcwd()
 
     def renew(self) -> None:
         """The directory may have been removed and made anew."""
         self._quick.renew()
-
-    def rest(self) -> None:
-        """Nothing is run for a while: let the directory go.
-
-        While somebody is in it, nobody is told that it was removed (IN_DELETE_SELF, inotify(7)).
-        """
-        self._quick.close()
-        try:
-            os.chdir(self._home)
-        except OSError:
-            pass  # it is gone itself
 
     def run(self, name: str, seen: bool = False) -> Outcome:
         """Run a task, by its name relative to the directory.
