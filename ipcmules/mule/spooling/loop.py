@@ -47,6 +47,7 @@ class Loop:
         #: Set by SIGTERM's handler: no other task is begun.
         self.stopping = False
         self._config = config
+        self._pid = os.getpid()
         self._cells = member.table.cells
         self._table = member.table
         self._record = member.table.spooler(member.number)
@@ -86,8 +87,9 @@ class Loop:
             self._look()
             self._work()
         finally:
-            self._hand.close()
-            self._journal.close()
+            if os.getpid() == self._pid:  # not in a child that a task forked
+                self._hand.close()
+                self._journal.close()
 
     def _work(self) -> None:
         between = 0.0
