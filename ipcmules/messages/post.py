@@ -61,8 +61,9 @@ class Post:
         #: True once the interpreter shuts down: every send goes to the kernel before it returns.
         self.exiting = _shut_down
         self._readers = {
-            each.endpoint: self._records(table, each.endpoint) for each in description.queues if each.shared
-            and not each.is_spool
+            each.endpoint: self._records(table, each.endpoint)
+            for each in description.queues
+            if each.shared and not each.is_spool
         }
         self._urgent = {
             f"mule{number}": table.mule(number) + R_URGENT
