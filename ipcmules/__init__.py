@@ -21,13 +21,8 @@ from ipcmules.api import (
     mule_get_msg,
     mule_id,
     mule_msg,
-    register_signal,
     set_user_harakiri,
     settings,
-    signal,
-    signal_received,
-    signal_registered,
-    signal_wait,
     worker_id,
 )
 from ipcmules.attachment import attach
@@ -63,6 +58,13 @@ from ipcmules.scheduling import (
     remove_cron,
     remove_file_monitor,
     remove_timer,
+)
+from ipcmules.signalling import (
+    register_signal,
+    signal,
+    signal_received,
+    signal_registered,
+    signal_wait,
 )
 from ipcmules.spool_info import (
     i_am_the_spooler,

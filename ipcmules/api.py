@@ -1,4 +1,4 @@
-"""The flat functions: mule_msg, signal, lock and the rest, over this process's membership.
+"""The flat functions of messages, and of who and where this process is: mule_msg, mule_id and the rest.
 
 Names, arguments and results follow uWSGI's Python module where it has them. Knows membership and the
 parts under it; keeps no state but what makes the common call short.
@@ -6,22 +6,16 @@ parts under it; keeps no state but what makes the common call short.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ipcmules import inlining, membership, presence
-from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, NotAttached, SignalError, UnknownTarget
+from ipcmules import inlining, membership
+from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, NotAttached, UnknownTarget
 from ipcmules.membership import Membership
 
-if TYPE_CHECKING:
-    from ipcmules.serving import Waiter
-
 Message = bytes | bytearray | memoryview | str
-Handler = Callable[[int], Any]
 
 _senders = membership.senders
-_raisers = membership.raisers
 
 
 # Messages
@@ -44,7 +38,7 @@ def mule_msg(
     if type(message) is not bytes:
         message = _as_bytes(message, "mule_msg")
     if timeout is not None:
-        timeout = _seconds(timeout)
+        timeout = checked_timeout(timeout)
     try:
         send = _senders.get(mule)
     except TypeError:  # not hashable, so it names nothing
@@ -54,7 +48,7 @@ def mule_msg(
     try:
         return send(message, timeout, priority)
     except BusStopped:
-        _after_stop(f"a message of {len(message)} bytes was not accepted; send it")
+        after_stop(f"a message of {len(message)} bytes was not accepted; send it")
     return _sender(mule)(message, timeout, priority)
 
 
@@ -68,7 +62,8 @@ def farm_msg(farm: str | bytes, message: Message, timeout: float | None = None, 
     return mule_msg(message, farm, timeout, priority)
 
 
-def _seconds(timeout: Any) -> float:
+def checked_timeout(timeout: Any) -> float:
+    """A timeout in seconds, or ValueError."""
     if isinstance(timeout, (int, float)) and timeout >= 0:
         return timeout
     raise ValueError(f"timeout={timeout!r}: give seconds, 0 or more, or None to wait for ever")
@@ -92,7 +87,7 @@ def _as_bytes(message: Any, call: str) -> bytes:
     )
 
 
-def _after_stop(what: str) -> None:
+def after_stop(what: str) -> None:
     """The bus ended under a call, which had no effect: join its successor if there is one."""
     member = membership.peek()
     where = member.where if member is not None else None
@@ -161,7 +156,7 @@ def mule_get_msg(
         raise _not_a_mule("mule_get_msg")
     if timeout is not None and timeout < 0:
         timeout = None
-    return inbox.receive(timeout, signals, farms, _run_signal)
+    return inbox.receive(timeout, signals, farms, run_signal)
 
 
 def farm_get_msg(timeout: float | None = -1) -> bytes | None:
@@ -179,7 +174,7 @@ def farm_get_msg(timeout: float | None = -1) -> bytes | None:
         )
     if timeout is not None and timeout < 0:
         timeout = None
-    return inbox.get_farm(timeout, True, _run_signal)
+    return inbox.get_farm(timeout, True, run_signal)
 
 
 def _not_a_mule(call: str) -> NotAMule:
@@ -220,7 +215,8 @@ def set_user_harakiri(seconds: float) -> None:
     harakiri.set_user(seconds)
 
 
-def _run_signal(shared: int, unregistered: str = "log") -> None:
+def run_signal(shared: int, unregistered: str = "log") -> None:
+    """Run the handler of a shared signal number here."""
     # Imported when the first signal comes: a process that only sends does not need it.
     from ipcmules.mule import dispatch
 
@@ -263,143 +259,3 @@ def settings() -> dict[str, str]:
     """What --set K=V (or Bus(settings=...)) gave this bus for the app; empty on no bus."""
     member = membership.find()
     return dict(member.description.config.settings) if member is not None else {}
-
-
-# Signals
-
-
-def register_signal(signum: int, target: str, handler: Handler) -> None:
-    """Say who handles a signal (see docs/targets.md), and how this process does.
-
-    signum: 0 to 255. handler is called with the number. Works before there is a bus: recorded, and
-    published when this process joins one. Raises SignalError for a number or target that cannot be, or
-    a number that another handler has. From uWSGI's register_signal.
-    """
-    membership.registry.register(signum, target, handler)
-    registered()
-
-
-def registered() -> None:
-    """After a registration: join the bus this process belongs to, if there is one, and serve."""
-    member = membership.find()
-    if member is not None:
-        presence.ensure(member)
-
-
-def signal(signum: int, address: str | None = None) -> None:
-    """Raise a signal: its target's process calls its handler. Never blocks and is never lost.
-
-    address: HOST:PORT or the path of a Unix socket, to raise it at another server (--socket, uWSGI) and
-    wait for
-    its word: OSError if that cannot be reached, ValueError if it is refused.
-    """
-    if address is not None:
-        from ipcmules import wire
-        from ipcmules.signals.registry import check_number
-
-        wire.send_signal(check_number(signum), address)
-        return
-    try:
-        raise_it = _raisers.get(signum)
-    except TypeError:
-        raise_it = None
-    if raise_it is None:
-        raise_it = _raiser(signum)
-    try:
-        raise_it()
-    except BusStopped as error:
-        _after_stop(f"signal {signum} was not raised{_for_whom(error)}; raise it")
-        _raise_again(signum, error)
-
-
-def _raise_again(signum: int, error: BusStopped) -> None:
-    """On the successor of a bus that ended under a raise: for all of its targets, or those it missed."""
-    from ipcmules.signals.raiser import PartlyRaised
-
-    if isinstance(error, PartlyRaised):
-        membership.current().raiser.raise_at(membership.registry.shared(signum), error.endpoints)
-    else:
-        _raiser(signum)()
-
-
-def _for_whom(error: BusStopped) -> str:
-    endpoints = getattr(error, "endpoints", ())
-    return f" for {', '.join(endpoints)}" if endpoints else ""
-
-
-def _raiser(signum: int) -> Callable[[], None]:
-    """The function that raises a signal, remembered for the next time once the signal is registered."""
-    shared = membership.registry.shared(signum)
-    inline = inlining.current
-    if inline is not None:
-        return lambda: inline.signal(signum)
-    raise_it = membership.current().raiser.bind(shared)
-    if membership.registry.shared(signum) == shared:
-        _raisers[signum] = raise_it
-    return raise_it
-
-
-def signal_registered(signum: int) -> bool:
-    """True if this process has registered the signal."""
-    return membership.registry.registered(signum)
-
-
-def signal_received() -> int:
-    """The number of the last signal this process handled, 0 if none."""
-    if inlining.current is not None:
-        return inlining.current.last_signal()
-    member = membership.peek()
-    return member.last_signal if member is not None else 0
-
-
-def signal_wait(signum: int | None = None, timeout: float | None = None) -> int | None:
-    """Wait for a signal addressed to this process, run its handler, and return its number.
-
-    signum: go on until this one came. timeout: seconds, None waits for ever.
-    Returns None when the timeout is over. A number that nobody registered goes to whoever waits here.
-    Raises BusStopped when the bus ends. From uWSGI's signal_wait, which returns b"".
-    """
-    member = membership.current()
-    if signum is not None:
-        membership.registry.shared(signum)
-    deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
-    if member.inbox is not None:
-        return _wait_in(member.inbox.wait_signal, member, signum, deadline)
-    if member.role == "spooler":
-        raise SignalError(
-            "a spooler handles its signals between two tasks, it cannot wait for one: use a mule"
-        )
-    if member.role == "child":
-        raise SignalError("a process forked by a mule or worker receives no signals: wait in the mule itself")
-    with presence.server(member) as waiter:
-        return _wait_at(waiter, member, signum, deadline)
-
-
-def _wait_at(waiter: Waiter, member: Membership, signum: int | None, deadline: float | None) -> int | None:
-    from ipcmules.serving import BusGone
-
-    waiter.listening(True)
-    try:
-        return _wait_in(waiter.take, member, signum, deadline)
-    except BusGone:
-        raise BusStopped(f"bus {member.where.bus!r} ended while this process waited for a signal") from None
-    finally:
-        waiter.listening(False)
-
-
-def _wait_in(
-    take: Callable[[float | None], int | None], member: Membership, signum: int | None, deadline: float | None
-) -> int | None:
-    while True:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        shared = take(left)
-        if shared is None:
-            if left is None:
-                continue
-            if left <= 0 or time.monotonic() >= (deadline or 0.0):
-                return None
-            continue
-        _run_signal(shared, unregistered="ignore")
-        number = membership.registry.local(shared)
-        if signum is None or number == signum:
-            return number

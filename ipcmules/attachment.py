@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ipcmules import api, locking, membership, presence, scheduling, spool_info, spooling
+from ipcmules import api, locking, membership, presence, scheduling, signalling, spool_info, spooling
 from ipcmules.membership import Membership
 from ipcmules.places import places
 
@@ -28,11 +28,11 @@ class Calls:
     in_farm = staticmethod(api.in_farm)
     masterpid = staticmethod(api.masterpid)
     settings = staticmethod(api.settings)
-    register_signal = staticmethod(api.register_signal)
-    signal = staticmethod(api.signal)
-    signal_registered = staticmethod(api.signal_registered)
-    signal_received = staticmethod(api.signal_received)
-    signal_wait = staticmethod(api.signal_wait)
+    register_signal = staticmethod(signalling.register_signal)
+    signal = staticmethod(signalling.signal)
+    signal_registered = staticmethod(signalling.signal_registered)
+    signal_received = staticmethod(signalling.signal_received)
+    signal_wait = staticmethod(signalling.signal_wait)
     add_timer = staticmethod(scheduling.add_timer)
     add_ms_timer = staticmethod(scheduling.add_ms_timer)
     add_rb_timer = staticmethod(scheduling.add_rb_timer)

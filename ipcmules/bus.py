@@ -2,13 +2,13 @@
 
 Starts a master from a clean interpreter, tells it the bus's description over a socket pair, joins the
 bus, and stops it at the end. Knows configuration, membership and how to start a master; not what it does.
+How arguments are read is in arguments.py.
 """
 
 from __future__ import annotations
 
 import atexit
 import base64
-import io
 import json
 import os
 import pickle
@@ -17,21 +17,17 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import import_module
-from types import ModuleType, TracebackType
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
 from typing import Any
 
-from ipcmules import errors, membership, presence, processes, reloading
+from ipcmules import arguments, errors, membership, presence, processes, reloading
+from ipcmules.arguments import MuleSpec
 from ipcmules.attachment import Calls
-from ipcmules.config import BusConfig, CronCommand, Farm, Program, SpoolDir, program
-from ipcmules.errors import BusRunning, ConfigError, NotAttached, StartError
-from ipcmules.master import commandline
+from ipcmules.config import BusConfig, CronCommand
+from ipcmules.errors import BusRunning, NotAttached, StartError
 from ipcmules.mule import hooks
 from ipcmules.places import BUS_VARIABLE, PACKAGE, RUNTIME_VARIABLE, places, runtime_root
-
-#: What one mule can be: None or "" (signal-only), "path.py", "package.module:callable", or a callable.
-MuleSpec = None | str | Callable[[], Any]
 
 #: Run by the master's interpreter: its own code only, never a module of the current directory, which
 #: -m and -c would both put first on sys.path.
@@ -113,31 +109,31 @@ class Bus(Calls):
         self._config = BusConfig(
             name=self.name,
             named=name is not None,
-            mules=_programs(mules),
-            farms=tuple(_farm(each, numbers) for each, numbers in (farms or {}).items()),
+            mules=arguments.mules(mules),
+            farms=arguments.farms(farms),
             processes=processes,
-            imports=_texts("imports", imports, "app.py"),
+            imports=arguments.texts("imports", imports, "app.py"),
             lazy_apps=lazy_apps,
             locks=locks,
-            settings=tuple((str(key), str(value)) for key, value in (settings or {}).items()),
-            pyargv=_texts("pyargv", pyargv, "--verbose"),
+            settings=arguments.settings(settings),
+            pyargv=arguments.texts("pyargv", pyargv, "--verbose"),
             mercy=mercy,
             harakiri=harakiri,
             max_messages=max_messages,
-            daemons=_daemons(daemons),
-            touch_reload=tuple(map(os.path.abspath, _texts("touch_reload", touch_reload, "app.py"))),
+            daemons=arguments.daemons(daemons),
+            touch_reload=arguments.paths("touch_reload", touch_reload),
             queue_share=queue_share,
-            crons=_crons(crons),
+            crons=arguments.crons(crons),
             cron_harakiri=cron_harakiri,
             on_mule_death=on_mule_death,
             max_requeues=max_requeues,
             on_hook_error=on_hook_error,
-            spoolers=(*_spools(spoolers, False), *_spools(spoolers_external, True)),
+            spoolers=arguments.spools(spoolers, spoolers_external),
             spooler_processes=spooler_processes,
             spooler_frequency=spooler_frequency,
             spooler_ordered=spooler_ordered,
             spooler_chdir=os.path.abspath(spooler_chdir) if spooler_chdir else "",
-            spooler_imports=_texts("spooler_imports", spooler_imports, "tasks"),
+            spooler_imports=arguments.texts("spooler_imports", spooler_imports, "tasks"),
             spooler_quiet=spooler_quiet,
             spooler_max_tasks=spooler_max_tasks,
             spooler_signal_as_task=spooler_signal_as_task,
@@ -269,107 +265,6 @@ class Bus(Calls):
             else:
                 os.environ[name] = value
         self._environment.clear()
-
-
-def _farm(name: str, numbers: Iterable[int]) -> Farm:
-    try:
-        return Farm(name, tuple(numbers))
-    except TypeError:
-        raise ConfigError(
-            f"farms={{{name!r}: {numbers!r}}}: give the numbers of its mules as a list, for example [1, 2]"
-        ) from None
-
-
-def _texts(what: str, given: Sequence[str | os.PathLike[str]], example: str) -> tuple[str, ...]:
-    if isinstance(given, (str, bytes, os.PathLike)):
-        raise ConfigError(f"{what}={given!r}: give a list, for example [{given!r}]")
-    try:
-        return tuple(os.fsdecode(each) for each in given)
-    except TypeError:
-        raise ConfigError(f"{what}={given!r}: give a list of strings, for example [{example!r}]") from None
-
-
-def _daemons(given: Sequence[str]) -> tuple[str, ...]:
-    commands = _texts("daemons", given, "redis-server --port 7000")
-    for each in commands:
-        commandline.check(each, os.getcwd())
-    return commands
-
-
-def _crons(crons: Sequence[str | CronCommand]) -> tuple[CronCommand, ...]:
-    if not crons:
-        return ()
-    from ipcmules.events import texts
-
-    if isinstance(crons, str):
-        raise ConfigError(f"crons={crons!r}: give a list of them, for example [{crons!r}]")
-    return tuple(texts.cron(each) if isinstance(each, str) else texts.checked_cron(each) for each in crons)
-
-
-def _spools(directories: Sequence[str | os.PathLike[str]], external: bool) -> tuple[SpoolDir, ...]:
-    if isinstance(directories, (str, os.PathLike)):
-        raise ConfigError(
-            f"spoolers={directories!r}: give a list of directories, for example [{directories!r}]"
-        )
-    return tuple(SpoolDir(os.path.realpath(each), external) for each in directories)
-
-
-def _programs(mules: int | Sequence[MuleSpec]) -> tuple[Program, ...]:
-    if isinstance(mules, (bool, str)):
-        raise ConfigError(f"mules={mules!r}: give a number of mules, or a list with one entry a mule")
-    if isinstance(mules, int):
-        if mules < 0:
-            raise ConfigError(f"mules={mules!r}: give 0 or more")
-        return (Program(),) * mules
-    return tuple(_program(each) for each in mules)
-
-
-def _program(spec: MuleSpec) -> Program:
-    if spec is None:
-        return Program()
-    if isinstance(spec, (str, os.PathLike)):
-        found = program(os.fspath(spec))
-        if found.kind == "file":
-            path = os.path.abspath(found.target)
-            if not os.path.isfile(path):
-                raise ConfigError(
-                    f"mule program {spec!r} does not exist (looked for {path}): correct the path"
-                )
-            return Program("file", path)
-        return found
-    if not callable(spec):
-        raise ConfigError(f"mule {spec!r} is neither None, a path, 'package.module:callable' nor a callable")
-    try:
-        data = _pickled(spec)
-    except Exception as error:
-        raise ConfigError(
-            f"mule {spec!r} cannot be carried into its process: {error}; pass what it needs by value, "
-            "or give 'package.module:callable'"
-        ) from error
-    label = getattr(spec, "__qualname__", None) or repr(spec)
-    return Program("pickled", base64.b64encode(data).decode(), label)
-
-
-def _pickled(function: Callable[[], Any]) -> bytes:
-    """A function as multiprocess would carry it, for programs.load()."""
-    import dill
-    from multiprocess.reduction import ForkingPickler
-
-    class Carrier(ForkingPickler):  # type: ignore[misc] # multiprocess has no types
-        """Modules travel by name: dill would carry those outside site-packages with all they hold."""
-
-        def reducer_override(self, thing: object) -> Any:
-            if isinstance(thing, ModuleType):
-                return import_module, (thing.__name__,)
-            return NotImplemented
-
-    main = sys.modules["__main__"]
-    importable = getattr(main, "__spec__", None) is not None or hasattr(main, "__file__")
-    buffer = io.BytesIO()
-    # Where the mule cannot import the main module again (python -c, a prompt, a notebook), what the function
-    # uses of it travels along.
-    Carrier(buffer, dill.settings["protocol"], recurse=not importable).dump(function)
-    return buffer.getvalue()
 
 
 def _has_functions(config: BusConfig) -> bool:

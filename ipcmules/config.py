@@ -17,6 +17,12 @@ _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
 #: As many as the shared table has records for workers (table.WORKER_SLOTS).
 MAX_WORKERS = 256
+#: Fields that are seconds after which something is killed.
+_HARAKIRIS = ("harakiri", "handler_harakiri", "cron_harakiri", "spooler_harakiri")
+_FLAGS = (
+    *("lazy_apps", "compat", "spooler_ordered", "spooler_quiet", "spooler_signal_as_task"),
+    *("spooler_cheap", "spooler_fsync"),
+)
 #: Values of on_mule_death and of on_hook_error.
 ON_MULE_DEATH = ("dead-letter", "requeue", "drop")
 ON_HOOK_ERROR = ("log", "keep")
@@ -169,6 +175,22 @@ class BusConfig:
         check_name(self.name)
         if len(self.mules) > MAX_MULES:
             raise ConfigError(f"{len(self.mules)} mules are too many: at most {MAX_MULES}")
+        self._check_words_and_counts()
+        self._check_numbers()
+        self._check_farms()
+        self._check_spoolers()
+
+    @property
+    def spooled(self) -> tuple[SpoolDir, ...]:
+        """The directories that have spoolers here, in order of declaration."""
+        return tuple(each for each in self.spoolers if not each.external)
+
+    @property
+    def spooler_directories(self) -> tuple[str, ...]:
+        """The directory of each spooler, spooler 1 first."""
+        return tuple(each.directory for each in self.spooled for _ in range(self.spooler_processes))
+
+    def _check_words_and_counts(self) -> None:
         for value, allowed, what in (
             (self.on_mule_death, ON_MULE_DEATH, "on_mule_death"),
             (self.on_hook_error, ON_HOOK_ERROR, "on_hook_error"),
@@ -185,31 +207,24 @@ class BusConfig:
         ):
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
                 raise ConfigError(f"{what}={number!r}: give a number from 0 to {most}")
-        for what in ("queue_share", "mercy", "harakiri"):
+
+    def _check_numbers(self) -> None:
+        for what in ("queue_share", "mercy", "spooler_frequency", *_HARAKIRIS):
             given: object = getattr(self, what)
             if isinstance(given, bool) or not isinstance(given, (int, float)):
                 raise ConfigError(f"{what}={given!r}: give a number")
+        for what in _FLAGS:
+            if type(getattr(self, what)) is not bool:
+                raise ConfigError(f"{what}={getattr(self, what)!r}: give True or False")
         if not 0 < self.queue_share <= 1:
             raise ConfigError(f"queue_share={self.queue_share!r}: give a share above 0, up to 1")
         if not self.mercy >= 0:
             raise ConfigError(f"mercy={self.mercy!r}: give seconds, 0 or more")
-        for time in (self.harakiri, self.handler_harakiri, self.cron_harakiri, self.spooler_harakiri):
-            if not 0 <= time <= 1e9:
-                raise ConfigError(f"harakiri={time!r}: give seconds, 0 (for ever) or more")
+        for what in _HARAKIRIS:
+            if not 0 <= getattr(self, what) <= 1e9:
+                raise ConfigError(f"{what}={getattr(self, what)!r}: give seconds, 0 (for ever) or more")
         if type(self.max_messages) is not int or not 0 <= self.max_messages < 2**63:
             raise ConfigError(f"max_messages={self.max_messages!r}: give a number, 0 (never) or more")
-        self._check_farms()
-        self._check_spoolers()
-
-    @property
-    def spooled(self) -> tuple[SpoolDir, ...]:
-        """The directories that have spoolers here, in order of declaration."""
-        return tuple(each for each in self.spoolers if not each.external)
-
-    @property
-    def spooler_directories(self) -> tuple[str, ...]:
-        """The directory of each spooler, spooler 1 first."""
-        return tuple(each.directory for each in self.spooled for _ in range(self.spooler_processes))
 
     def _check_spoolers(self) -> None:
         seen: set[str] = set()
@@ -227,7 +242,7 @@ class BusConfig:
             raise ConfigError("spooler_processes=0: give at least one, or declare the spooler external")
         if not 0 < self.spooler_frequency <= 1e9:
             raise ConfigError(f"spooler_frequency={self.spooler_frequency!r}: give seconds, more than 0")
-        if not -20 <= self.spooler_nice <= 19:
+        if type(self.spooler_nice) is not int or not -20 <= self.spooler_nice <= 19:
             raise ConfigError(f"spooler_nice={self.spooler_nice!r}: give a number from -20 to 19, as nice(1)")
 
     def _check_farms(self) -> None:

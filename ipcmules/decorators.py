@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, overload
 
-from ipcmules import api, inlining, locking, membership
+from ipcmules import api, inlining, locking, membership, signalling
 from ipcmules.errors import MessageTypeError, SignalError, UnknownTarget
 from ipcmules.mule import harakiri as deadlines
 from ipcmules.mule import hooks
@@ -83,10 +83,10 @@ def signal(num: int | None = None, target: str = "") -> Callable[[F], F]:
 
     def register(function: F) -> F:
         if num is not None:
-            api.register_signal(num, target, function)
+            signalling.register_signal(num, target, function)
             return function
         membership.registry.register_auto(target, function)
-        api.registered()
+        signalling.registered()
         return function
 
     return register

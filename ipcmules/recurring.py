@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ipcmules import api, membership, scheduling
+from ipcmules import membership, scheduling, signalling
 from ipcmules.signals.registry import Registration
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _recurring(spec: Spec, target: str, signum: int | None) -> Callable[[F], F]:
     def register(function: F) -> F:
         signal: int | Registration
         if signum is not None:
-            api.register_signal(signum, target, function)
+            signalling.register_signal(signum, target, function)
             signal = signum
         else:
             signal = membership.registry.register_auto(target, function)

@@ -243,6 +243,7 @@ def test_installed_in_a_program_with_a_bus_of_its_own(bus_env: object, tmp_path:
         tmp_path,
         "program.py",
         """
+        import os
         import ipcmules, ipcmules.compat
         ipcmules.compat.install()
         import uwsgi
@@ -252,12 +253,12 @@ def test_installed_in_a_program_with_a_bus_of_its_own(bus_env: object, tmp_path:
             import uwsgi
             while True:
                 message = uwsgi.mule_get_msg()
-                print("mule", uwsgi.mule_id(), message, flush=True)
+                os.write(1, f"mule {uwsgi.mule_id()} {message}\\n".encode())  # in one piece
 
         if __name__ == "__main__":
             with ipcmules.Bus(mules=[mule], locks=2, settings={"a": "b"}):
                 assert uwsgi.mule_msg("text")
-                print(sorted(uwsgi.opt.items()), uwsgi.masterpid() > 0, flush=True)
+                os.write(1, f"{sorted(uwsgi.opt.items())} {uwsgi.masterpid() > 0}\\n".encode())
         """,
     )
     said = output(path).splitlines()

@@ -69,6 +69,15 @@ CANNOT_BE: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: ipcmules.Bus(daemons=["a 'b"]), ConfigError, r"is no command .*: close the quote"),
     (lambda: ipcmules.Bus(daemons=[""]), ConfigError, r"'' is no command: give one"),
     (lambda: ipcmules.Bus(touch_reload="x"), ConfigError, r"touch_reload='x': give a list"),
+    (lambda: ipcmules.Bus(mules=None), ConfigError, r"mules=None: give a number of mules"),  # type: ignore[arg-type] # on purpose
+    (lambda: ipcmules.Bus(farms=[1]), ConfigError, r"farms=\[1\]: give a dict"),  # type: ignore[arg-type] # on purpose
+    (lambda: ipcmules.Bus(settings=["a"]), ConfigError, r"settings=\['a'\]: give a dict"),  # type: ignore[arg-type] # on purpose
+    (lambda: ipcmules.Bus(crons=5), ConfigError, r"crons=5: give a list"),  # type: ignore[arg-type] # on purpose
+    (lambda: ipcmules.Bus(spoolers=[1]), ConfigError, r"spoolers=\[1\]: give a list of directories"),  # type: ignore[list-item] # on purpose
+    (lambda: ipcmules.Bus(spooler_cheap="no"), ConfigError, r"spooler_cheap='no': give True or False"),  # type: ignore[arg-type] # on purpose
+    (lambda: ipcmules.Bus(spooler_nice=1.5), ConfigError, r"spooler_nice=1.5: give a number from -20"),  # type: ignore[arg-type] # on purpose
+    (lambda: ipcmules.Bus(spooler_frequency="x"), ConfigError, r"spooler_frequency='x': give a number"),  # type: ignore[arg-type] # on purpose
+    (lambda: ipcmules.Bus(cron_harakiri=-1), ConfigError, r"cron_harakiri=-1: give seconds"),
     (lambda: ipcmules.Bus(pyargv=[3]), ConfigError, r"pyargv=\[3\]: give a list of strings"),  # type: ignore[list-item] # on purpose
     (lambda: ipcmules.Bus().reload(), ipcmules.NotAttached, r"does not run in this program: start\(\) it"),
     (lambda: ipcmules.Bus(queue_share=2), ConfigError, r"queue_share=2: give a share"),

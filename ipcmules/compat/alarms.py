@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import threading
 
-from ipcmules import api, log
+from ipcmules import api, log, signalling
 from ipcmules.compat import state
 from ipcmules.errors import IpcMulesError
 
@@ -35,7 +35,7 @@ def _run(kind: str, argument: str, message: bytes) -> None:
         # Not in the caller's time; the thread ends with the command, and the process waits for it.
         threading.Thread(target=_command, args=(argument, message), name="ipcmules-alarm").start()
     elif kind == "signal":
-        api.signal(int(argument))
+        signalling.signal(int(argument))
     elif kind == "mule":
         if not api.mule_msg(message, int(argument or 0), timeout=0):
             log.event("warning", "an alarm's message was dropped: the mule's queue is full")

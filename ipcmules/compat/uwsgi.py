@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import ipcmules
-from ipcmules import api, locking, membership, procedures
+from ipcmules import api, locking, membership, procedures, signalling
 from ipcmules import log as _log
 from ipcmules import wire as _wire
 from ipcmules.compat import absent, live, state
@@ -79,7 +79,7 @@ def register_signal(signum: int, who: str, handler: Callable[[int], Any], /) -> 
     """Say who handles a signal. who is a str, as there."""
     if not isinstance(who, str):
         raise TypeError(f"register_signal() argument 2 must be str, not {type(who).__name__}")
-    api.register_signal(signum, who, handler)
+    signalling.register_signal(signum, who, handler)
 
 
 def signal(signum: int = 0, node: str | None = None, /) -> None:
@@ -87,21 +87,21 @@ def signal(signum: int = 0, node: str | None = None, /) -> None:
     if node:
         _wire.send_signal(signum, node)
     else:
-        api.signal(signum)
+        signalling.signal(signum)
 
 
 def signal_wait(signum: int | None = None, /) -> bytes:
     """Wait for a signal (for that one) and run its handler; b"", the number is in signal_received()."""
-    api.signal_wait(signum)
+    signalling.signal_wait(signum)
     return b""
 
 
 def signal_registered(signum: int, /) -> bool | None:
     """True or None."""
-    return api.signal_registered(signum) or None
+    return signalling.signal_registered(signum) or None
 
 
-signal_received = api.signal_received
+signal_received = signalling.signal_received
 
 
 def add_timer(signum: int, seconds: float, /) -> None:

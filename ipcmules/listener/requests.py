@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import ipcmules
-from ipcmules import api, log, membership, procedures, wire
+from ipcmules import log, membership, procedures, signalling, wire
 from ipcmules.listener import pickles
 from ipcmules.wire import Header
 
@@ -41,7 +41,7 @@ class Requests:
         """Do what a packet asks for."""
         try:
             if header.modifier1 == wire.SIGNAL:
-                api.signal(header.modifier2)
+                signalling.signal(header.modifier2)
                 return TAKEN
             if header.modifier1 == wire.SPOOL:
                 return TAKEN if self._spool(payload) else REJECTED

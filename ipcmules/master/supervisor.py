@@ -1,14 +1,13 @@
 """The master at work: from the template's start over readiness and respawns to the last process's end.
 
-One Supervisor a run. It decides; children.py remembers, templates.py talks to the template,
-stopping.py ends things. Single-threaded, and it runs no user code.
+One Supervisor a run. It decides; children.py remembers, templates.py talks to the template, start.py waits
+for readiness, stopping.py ends things. Single-threaded, and it runs no user code.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,21 +22,18 @@ from ipcmules.master.daemons import Daemons
 from ipcmules.master.events.configured import Configured
 from ipcmules.master.events.service import Events
 from ipcmules.master.harakiri import Harakiri
-from ipcmules.master.loop import Loop, Timer
+from ipcmules.master.loop import Loop
 from ipcmules.master.objects import Objects
 from ipcmules.master.reload import Reloads, Reread
 from ipcmules.master.resting import Resting
 from ipcmules.master.spooldirs import SpoolDirs
+from ipcmules.master.start import Start
 from ipcmules.master.stopping import Stop
 from ipcmules.master.templates import Template
 from ipcmules.master.touch import Touch
 
 Report = Callable[[dict[str, Any]], None]
 
-#: How often the table is looked at while the bus starts, seconds. Never afterwards.
-_LOOK = 0.005
-#: When a start that takes long is mentioned, seconds.
-_FIRST_WORD, _NEXT_WORD = 10.0, 30.0
 #: A template that is needed no more has so long to end, seconds.
 _RETIREMENT = 5.0
 #: A start that failed ends its processes within this many seconds.
@@ -53,8 +49,8 @@ class Supervisor:
         self._loop = loop
         self._objects = objects
         self._report = report
-        self._began = began
         self._children = Children(self._config)
+        self._start = Start(loop, objects, self._children, self._loading, self._become_ready, began)
         self._attached = Attached(loop, objects)
         self._harakiri = Harakiri(loop, objects, self._children)
         self._control = Control(loop, objects.where.runtime)
@@ -74,8 +70,6 @@ class Supervisor:
         self._programs = Daemons(loop, self._config, self._command_ended, self._check_stop, self.events.fired)
         self.events.also_listed.append(self._programs.crons.rows)
         self._configured = Configured(self.events.book)
-        self._ready = False
-        self._word: Timer | None = None
         self._stop: Stop | None = None
         self._failure: StartError | None = None
         self._code = 0
@@ -91,7 +85,7 @@ class Supervisor:
         self._spools.begin()
         self._programs.start_daemons()
         self._start_template()
-        self._word = self._loop.later(_FIRST_WORD, self._say_what_is_missing)
+        self._start.begin()
         while not self._over():
             self._loop.run_once()
         self._programs.close()
@@ -167,14 +161,14 @@ class Supervisor:
     def template_loaded(self) -> None:
         """The template can fork."""
         self._template_failures = 0
-        if not self._ready and not self._wanted:
+        if not self._start.done and not self._wanted:
             self._wanted = list(self._children)
-            self._watch_start()
+            self._start.watch()
         self._fork_wanted()
 
     def template_failed(self, text: str) -> None:
         """The app could not be loaded."""
-        if self._ready:
+        if self._start.done:
             log.event("error", f"the template was started again and could not load the app:\n{text}")
         else:
             self._fail(f"the app could not be loaded:\n{text}")
@@ -184,7 +178,7 @@ class Supervisor:
         template.close()
         if self._stop is not None:
             return
-        if not self._ready:
+        if not self._start.done:
             self._fail(f"the template (the process that loads the app) {describe_status(status)}")
             return
         self._template_failures += 1
@@ -224,7 +218,7 @@ class Supervisor:
         """The kernel would not fork."""
         child = self._children.get(role, number)
         child.asked = 0
-        if not self._ready:
+        if not self._start.done:
             self._fail(f"{child} could not be forked: {reason}")
             return
         child.young_deaths += 1
@@ -278,7 +272,7 @@ class Supervisor:
             return
         text = readiness.take_failure(self._objects, child)
         if (
-            not self._ready
+            not self._start.done
             and not child.ready
             and not readiness.may_respawn(self._objects, child, status, worked)
         ):
@@ -312,15 +306,8 @@ class Supervisor:
 
     # Readiness
 
-    def _watch_start(self) -> None:
-        if self._stop is not None or self._ready:
-            return
-        for child in self._children:
-            child.ready = child.ready or readiness.is_ready(self._objects, child)
-        if all(child.ready for child in self._children):
-            self._become_ready()
-        else:
-            self._loop.later(_LOOK, self._watch_start)
+    def _loading(self) -> bool:
+        return self._template is not None and not self._template.loaded
 
     def _notified(self) -> None:
         try:
@@ -333,9 +320,6 @@ class Supervisor:
             self._objects.collect()
 
     def _become_ready(self) -> None:
-        self._ready = True
-        if self._word is not None:
-            self._word.cancel()
         self._objects.set_state(table.READY)
         pending.release(self._objects.where, self._objects.description, self._objects.table)
         self._watch_touched()
@@ -349,28 +333,8 @@ class Supervisor:
             text = readiness.take_failure(self._objects, child)
             if text:
                 log.event("error", f"{child}:\n{text}")
-        self._report(
-            {
-                "ready": True,
-                "pid": os.getpid(),
-                "mules": len(self._config.mules),
-                "workers": self._config.processes,
-                "spoolers": len(self._config.spooler_directories),
-                "seconds": time.monotonic() - self._began,
-            }
-        )
+        self._report(self._start.report())
         self._reloads.open()
-
-    def _say_what_is_missing(self) -> None:
-        if self._ready or self._stop is not None:
-            return
-        waiting = [str(child) for child in self._children if not child.ready]
-        loading = self._template is not None and not self._template.loaded
-        what = (
-            "the app to load" if loading else ", ".join(waiting[:10]) + (" ..." if len(waiting) > 10 else "")
-        )
-        log.event("warning", f"starting for {time.monotonic() - self._began:.0f} s, still waiting for {what}")
-        self._word = self._loop.later(_NEXT_WORD, self._say_what_is_missing)
 
     # The command
 
@@ -397,6 +361,7 @@ class Supervisor:
     def _begin_stop(self, mercy: float, signum: int = signal.SIGTERM) -> None:
         if self._stop is None:
             self._objects.set_state(table.STOPPING)
+            self._start.give_up()
             self.events.close()
             self._reloads.close()
             if self._template is not None:
