@@ -9,17 +9,10 @@ from pathlib import Path
 
 import pytest
 
-import ipcmules
 import moved
 from support import Launcher, wait_until
 
-complete = pytest.mark.skipif(
-    not hasattr(ipcmules, "spool") or not hasattr(ipcmules, "add_timer"),
-    reason="this version has no spooler or no timers",
-)
 
-
-@complete
 @pytest.mark.parametrize(
     ("example", "application"), [("uwsgi_flask", "shop:app"), ("uwsgi_django", "shop.wsgi")]
 )
@@ -38,7 +31,6 @@ def test_moved_over(bus_env: object, bus_name: str, tmp_path: Path, example: str
     assert "Traceback" not in launcher.stderr
 
 
-@complete
 def test_uwsgi_tasks(bus_env: object, bus_name: str, tmp_path: Path) -> None:
     environment = {**os.environ, "SAID": str(tmp_path / "said"), "PYTHONWARNINGS": "ignore"}
     options = ("--bus", bus_name, "--compat", "--mules", "1", "--import", "jobs")

@@ -148,13 +148,28 @@ def test_key_files(bus_env: object, bus_name: str, tmp_path: Path) -> None:
     assert done.returncode == 2 and "No such file" in done.stderr
 
 
+class _Harm:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("true",)
+
+
 def test_pickles_without_a_signature_are_buried(tmp_path: Path) -> None:
     from ipcmules.listener import pickles
 
     task = {b"ud_spool_func": b"f", b"args": pickle.dumps(()), b"kwargs": pickle.dumps({})}
     assert pickles.would_be_loaded(task)
     assert pickles.would_be_loaded({b"anything": pickle.dumps(print)})
-    assert not pickles.would_be_loaded({b"anything": b"a plain value", b"other": b""})
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        for end in (b"", b"and more, which pickle.loads() does not read"):
+            assert pickles.would_be_loaded({b"anything": pickle.dumps(_Harm(), protocol) + end})
+    for harmful in (
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"(S'true'\nios\nsystem\n.",
+        b"0cos\nsystem\n(S'true'\ntR",
+    ):
+        assert pickles.would_be_loaded({b"anything": harmful})
+    for plain in (b"a plain value", b"", b"collected\nin two lines\n.", b"\x80", "caf\u00e9.".encode()):
+        assert not pickles.would_be_loaded({b"anything": plain})
     path = Path(pickles.bury(task, str(tmp_path)))
     data = path.read_bytes()
     assert path.parent == tmp_path / "dead" and wire.unpack_vars(data[4:]) == task
