@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipcmules import inlining, membership
-from ipcmules.errors import NotAttached
+from ipcmules.errors import NotAttached, SpoolError
 from ipcmules.spooler.results import SPOOL_IGNORE, SPOOL_OK, SPOOL_RETRY
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> str:
     """
     if task is None:
         task = arguments
+    elif type(task) is not dict and not isinstance(task, Mapping):
+        raise SpoolError(f"spool({task!r}): give the task's arguments as a dict, or as keywords")
     elif arguments:
         task = {**task, **arguments}
     if inlining.current is not None:

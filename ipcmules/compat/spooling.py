@@ -35,11 +35,14 @@ def spooler_pids() -> list[int]:
 
 
 def spooler_get_task(task_path: str | bytes, /) -> dict[Any, Any] | None:
-    """The content of a task's file."""
-    return spool_info.spooler_get_task(task_path)
+    """The content of a task's file; spooler_task_name is here the path that was asked for, as there."""
+    found = spool_info.spooler_get_task(task_path)
+    return None if found is None else {**found, "spooler_task_name": os.fsencode(task_path)}
 
 
 def set_spooler_frequency(frequency: int, /) -> bool:
     """How often spoolers look at their directories, in seconds."""
+    if not isinstance(frequency, int):
+        raise TypeError(f"set_spooler_frequency() argument 1 must be int, not {type(frequency).__name__}")
     spool_info.set_spooler_frequency(frequency)
     return True
