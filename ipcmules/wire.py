@@ -22,7 +22,7 @@ LONG = 5
 #: The most that the 16-bit size of a packet, a key, a value or an argument can say.
 LARGEST = 65535
 #: Seconds a client waits where the caller gives none.
-TIMEOUT = 4.0
+TIMEOUT = 30.0
 
 _HEADER = struct.Struct("<BHB")
 _LENGTH = struct.Struct("<H")
@@ -266,7 +266,7 @@ def send_message(
 ) -> bytes | bool:
     """Send any packet to HOST:PORT or a Unix socket; a dict goes as variables.
 
-    timeout: seconds for all of it, 4 where none is given. Returns True for a task (17) or signal (110) that
+    timeout: seconds for all of it, 30 where none is given. Returns True for a task (17) or signal (110) that
     was
     taken, else the bytes of the reply. Raises WireError (OSError) if nobody answers, WireRefused (ValueError)
     for what was not taken, PacketError and MessageTypeError for what cannot be sent.

@@ -71,7 +71,7 @@ def attached(bus: str, source: str, directory: Path, *arguments: str, **more: st
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-c", source, *arguments],
-        cwd=directory, env=environment, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+        cwd=directory, env=environment, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

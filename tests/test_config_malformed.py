@@ -64,7 +64,15 @@ COMMAND_LINES: list[tuple[list[str], list[str]]] = [
     (["--pythonpath="], ["--pythonpath", "''", "directory"]),
     (["--ini", "no.ini"], ["'no.ini'", "No such file", "--ini"]),
     (["--config", "no.toml"], ["'no.toml'", "No such file", "--config"]),
-    (["--spooler", "x"], ["--spooler", "run --help"]),
+    (["--spoolers", "x"], ["--spoolers", "run --help"]),
+    (["--spooler", ""], ["--spooler", "directory"]),
+    (["--spooler", "notes.txt", "--spooler", "./notes.txt"], ["notes.txt", "twice"]),
+    (["--spooler", "x", "--spooler-processes", "0"], ["--spooler-processes", "'0'"]),
+    (["--spooler", "x", "--spooler-frequency", "0"], ["--spooler-frequency", "'0'"]),
+    (["--spooler", "x", "--spooler-nice", "20"], ["--spooler-nice", "'20'"]),
+    (["--spooler", "x", "--spooler-harakiri", "soon"], ["--spooler-harakiri", "'soon'"]),
+    (["--spooler", "x", "--spooler-chdir", "nowhere"], ["--spooler-chdir", "nowhere"]),
+    (["--spooler", "x", "--spooler-import", "nowhere.py"], ["nowhere.py"]),
     (["--no-such-flag"], ["--no-such-flag", "run --help"]),
     (["--lazy-apps", "app"], ["'app'", "stands after '--'"]),
     (["gunicorn", "app"], ["'gunicorn'", "stands after '--'"]),
@@ -133,7 +141,7 @@ TOML_FILES: list[tuple[str, list[str]]] = [
 
 @pytest.fixture(autouse=True)
 def no_bus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refuse(*_: object) -> int:
+    def refuse(*_: object, **__: object) -> int:
         raise AssertionError("the master was called with a wrong configuration")
 
     monkeypatch.setattr(master, "run", refuse)

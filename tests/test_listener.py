@@ -82,8 +82,8 @@ def test_the_command_line_raises_at_another_server(bus_env: object, bus_name: st
 def test_garbage_is_hung_up_on(bus_env: object, bus_name: str, tmp_path: Path, garbage: bytes) -> None:
     with listening(tmp_path, bus_name) as (launcher, address):
         for _ in range(50):
-            with wire.connect(address) as connection:
-                connection.settimeout(20)
+            with wire.connect(address, 60) as connection:
+                connection.settimeout(60)
                 try:
                     connection.sendall(garbage)
                     connection.shutdown(socket.SHUT_WR)
@@ -99,7 +99,7 @@ def test_ten_thousand_connections_of_garbage_and_half_clients(
 ) -> None:
     with listening(tmp_path, bus_name) as (launcher, address), ExitStack() as half:
         for number in range(10_000):
-            connection = wire.connect(address, 20)
+            connection = wire.connect(address, 60)
             if number % 20:
                 with connection:
                     connection.send(b"\x11\xff\xff\x00some of it" if number % 2 else b"\x63\x10\x10\x10")
@@ -148,13 +148,28 @@ def test_key_files(bus_env: object, bus_name: str, tmp_path: Path) -> None:
     assert done.returncode == 2 and "No such file" in done.stderr
 
 
+class _Harm:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("true",)
+
+
 def test_pickles_without_a_signature_are_buried(tmp_path: Path) -> None:
     from ipcmules.listener import pickles
 
     task = {b"ud_spool_func": b"f", b"args": pickle.dumps(()), b"kwargs": pickle.dumps({})}
     assert pickles.would_be_loaded(task)
     assert pickles.would_be_loaded({b"anything": pickle.dumps(print)})
-    assert not pickles.would_be_loaded({b"anything": b"a plain value", b"other": b""})
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        for end in (b"", b"and more, which pickle.loads() does not read"):
+            assert pickles.would_be_loaded({b"anything": pickle.dumps(_Harm(), protocol) + end})
+    for harmful in (
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"(S'true'\nios\nsystem\n.",
+        b"0cos\nsystem\n(S'true'\ntR",
+    ):
+        assert pickles.would_be_loaded({b"anything": harmful})
+    for plain in (b"a plain value", b"", b"collected\nin two lines\n.", b"\x80", "caf\u00e9.".encode()):
+        assert not pickles.would_be_loaded({b"anything": plain})
     path = Path(pickles.bury(task, str(tmp_path)))
     data = path.read_bytes()
     assert path.parent == tmp_path / "dead" and wire.unpack_vars(data[4:]) == task

@@ -253,6 +253,41 @@ def test_a_running_task_can_look_at_itself_without_losing_its_lock(spooling: Spo
     assert (spooling.home / "looked").read_text() == "[true, true, true]"
 
 
+def test_a_child_that_a_task_forks_does_not_touch_the_task(spooling: Spooling) -> None:
+    app = write(
+        spooling.home,
+        "fork_app.py",
+        """
+        import os, sys, ipcmules
+        def run(env):
+            how = env[b"how"]
+            child = os.fork()
+            if not child:
+                if how == b"exit":
+                    sys.exit(5)
+                if how == b"raise":
+                    raise ValueError("in the child")
+                return ipcmules.SPOOL_OK
+            os.waitpid(child, 0)
+            path = os.path.join(ipcmules.spooler_dir(), env["spooler_task_name"].decode())
+            with open(f"../{how.decode()}", "w") as file:
+                file.write(f"{os.path.exists(path)} {oct(os.stat(path).st_mode)}")
+            return ipcmules.SPOOL_OK
+        ipcmules.set_spooler(run)
+        """,
+    )
+    with spooling.start("--import", str(app)):
+        for how in ("exit", "raise", "return"):
+            spooling.spool(how=how)
+        spooling.wait_empty()
+        pid = spooling.status()["spoolers"][0]["pid"]
+        assert spooling.status()["spoolers"][0]["respawns"] == 0
+        assert os.path.exists(f"/proc/{pid}")
+    for how in ("exit", "raise", "return"):
+        assert (spooling.home / how).read_text() == "True 0o100600"
+    assert spooling.ours() == []
+
+
 def test_a_killed_master_leaves_the_task_in_hand_to_its_end(
     spooling: Spooling, bus_env: BusEnvironment
 ) -> None:

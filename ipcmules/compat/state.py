@@ -121,10 +121,11 @@ def magic_table() -> dict[bytes, bytes]:
 
 def has_spooler() -> bool:
     """True where the bus has a spooler: uWSGI's module has the spooler names only then."""
-    return bool(getattr(config(), "spoolers", ()))
+    found = config()
+    return found is not None and bool(found.spoolers)
 
 
 def spoolers() -> tuple[bytes, ...]:
     """The real path of each spooler's directory."""
-    found = getattr(config(), "spooler_directories", ())
-    return tuple(os.fsencode(each) for each in found)
+    found = config()
+    return tuple(map(os.fsencode, found.spooler_directories)) if found is not None else ()

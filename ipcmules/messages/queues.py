@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import posix_ipc
 
@@ -22,6 +23,8 @@ from ipcmules.places import Places
 
 #: Why a message of an old queue is kept.
 _LEFT = "its queue was left by a bus whose description is gone"
+#: No message of a spool directory's queue is longer, bytes: a task's name, with the priority it has.
+_NAME = 512
 #: A refused plan is tried again in this part of its bytes.
 _SHRINK = 0.7
 
@@ -84,11 +87,13 @@ def create_all(where: Places, config: BusConfig) -> tuple[QueueSpec, ...]:
 
 
 def _specs(where: Places, names: tuple[str, ...], plan: Plan) -> tuple[QueueSpec, ...]:
-    return tuple(
-        QueueSpec(name, where.queue(name), shape.depth, shape.size)
-        for name in names
-        for shape in ((plan.private if name.startswith("mule") else plan.shared),)
-    )
+    return tuple(_spec(where, name, plan) for name in names)
+
+
+def _spec(where: Places, name: str, plan: Plan) -> QueueSpec:
+    shape = plan.private if name.startswith("mule") else plan.shared
+    spec = QueueSpec(name, where.queue(name), shape.depth, shape.size)
+    return replace(spec, size=min(spec.size, _NAME)) if spec.is_spool else spec
 
 
 def _try(where: Places, specs: tuple[QueueSpec, ...], named: bool) -> OSError | None:

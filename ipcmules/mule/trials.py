@@ -1,7 +1,7 @@
 """A reload's rehearsal: what the mules will load after the template is loaded here first, and thrown away.
 
-In a forked child, so that nothing of it stays in the template: with --lazy-apps the app, and then the mules'
-programs, which a mule loads by itself. A program file is read and compiled, not run.
+In a forked child, so that nothing of it stays in the template: with --lazy-apps the app, then what spoolers
+import, and the mules' programs, which a mule loads by itself. A program file is read and compiled, not run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ipcmules.mule import apps, failures, programs
 def run(config: BusConfig) -> None:
     """Try it. Raises StartError with the traceback of what fails; returns when everything loads."""
     wanted = [each for each in dict.fromkeys(config.mules) if each.kind != "none"]
-    if not wanted and not config.lazy_apps:
+    if not wanted and not config.lazy_apps and not config.spooler_imports:
         return
     reader, writer = os.pipe()
     parent = os.getpid()
@@ -46,6 +46,8 @@ def _try(config: BusConfig, wanted: list[Program]) -> str:
     try:
         if config.lazy_apps:
             apps.load(config)
+        for name in config.spooler_imports:
+            apps.load_one(name)
         for each in wanted:
             programs.load(each, config)
     except BaseException as error:

@@ -56,7 +56,9 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_both_read_the_same(binary: str, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_read_the_same(
+    uwsgi_binary: str, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text("two\nlines")
     (tmp_path / "other.ini").write_text("[uwsgi]\nfrom_other = %s\n[named]\nin_named = %x\n")
@@ -65,7 +67,7 @@ def test_both_read_the_same(binary: str, tmp_path: Path, name: str, monkeypatch:
     environment = {each: value for each, value in os.environ.items() if each != "PYTHONPATH"}
     # Without anything to serve it shows the configuration and ends.
     done = subprocess.run(
-        [binary, "--ini", "x.ini", "--show-config", "--no-server"],
+        [uwsgi_binary, "--ini", "x.ini", "--show-config", "--no-server"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -17,8 +17,6 @@ from ipcmules import wire
 from scripts import write
 from support import Launcher, wait_until
 
-pytestmark = pytest.mark.skipif(not hasattr(ipcmules, "spool"), reason="this version has no spooler")
-
 #: The same for both: what it writes is compared.
 APP = """
     import os, uwsgi
@@ -68,14 +66,14 @@ def ours(tmp_path: Path, bus: str, said: Path, *options: str, command: list[str]
 
 
 def test_tasks_of_uwsgi_run_here(
-    start: Callable[..., Any], bus_env: object, bus_name: str, tmp_path: Path
+    start_uwsgi: Callable[..., Any], bus_env: object, bus_name: str, tmp_path: Path
 ) -> None:
     write(tmp_path, "app.py", APP)
     write(tmp_path, "send.py", SEND)
     # Its own spooler has no function for them, so they stay.
     write(tmp_path, "theirs.py", "import send, uwsgi\ndel uwsgi.spooler\nprint('SENT', flush=True)\n")
     os.mkdir(tmp_path / "spool")
-    server = start("--import", "theirs.py", "--spooler", "spool", "--pythonpath", str(tmp_path))
+    server = start_uwsgi("--import", "theirs.py", "--spooler", "spool", "--pythonpath", str(tmp_path))
     server.wait_for("SENT")
     server.end()
     said = tmp_path / "said"
@@ -88,7 +86,7 @@ def test_tasks_of_uwsgi_run_here(
 
 
 def test_a_file_of_uwsgi_is_a_packet_for_us(
-    start: Callable[..., Any], bus_env: object, bus_name: str, tmp_path: Path
+    start_uwsgi: Callable[..., Any], bus_env: object, bus_name: str, tmp_path: Path
 ) -> None:
     """2.0.31 itself has no way to send one."""
     write(tmp_path, "app.py", APP)
@@ -105,7 +103,7 @@ def test_a_file_of_uwsgi_is_a_packet_for_us(
     )
     other = tmp_path / "other"
     other.mkdir()
-    server = start("--import", "theirs.py", "--spooler", "other")
+    server = start_uwsgi("--import", "theirs.py", "--spooler", "other")
     server.wait_for("SENT")
     server.end()
     packets = [path.read_bytes() for path in other.glob("uwsgi_spoolfile_on_*")]
@@ -121,7 +119,11 @@ def test_a_file_of_uwsgi_is_a_packet_for_us(
 
 
 def test_tasks_of_ours_run_there(
-    start: Callable[..., Any], bus_env: object, bus_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_uwsgi: Callable[..., Any],
+    bus_env: object,
+    bus_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write(tmp_path, "app.py", APP)
     said = tmp_path / "said"
@@ -137,7 +139,7 @@ def test_tasks_of_ours_run_there(
     for task in calls:
         ipcmules.spool(task, spooler=str(directory))
     monkeypatch.setenv("SAID", str(said))
-    start("--import", "app.py", "--spooler", "spool", "--spooler-frequency", "1")
+    start_uwsgi("--import", "app.py", "--spooler", "spool", "--spooler-frequency", "1")
     assert expected(said) == [
         "called (1, 'two') [('three', [3])]",
         "plain [('a', 'b'), ('c', 'd'), ('ud_spool_func', 'plain'), ('ud_spool_ret', '-2')]",
@@ -159,7 +161,11 @@ ORDER = """
 
 
 def test_ordered_spooling_is_in_one_order(
-    start: Callable[..., Any], bus_env: object, bus_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_uwsgi: Callable[..., Any],
+    bus_env: object,
+    bus_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write(tmp_path, "app.py", ORDER)
     orders = []
@@ -176,7 +182,7 @@ def test_ordered_spooling_is_in_one_order(
         monkeypatch.setenv("SAID", str(said))
         options = ("--spooler", "spool", "--spooler-ordered", "--spooler-frequency", "1")
         if which == "theirs":
-            server = start("--import", "app.py", *options)
+            server = start_uwsgi("--import", "app.py", *options)
         else:
             launcher = ours(tmp_path, bus_name, said, *options[2:])
         wait_until(lambda said=said: said.exists() and len(said.read_text().split()) == len(_names()), 60)  # type: ignore[misc]

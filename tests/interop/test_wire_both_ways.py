@@ -32,9 +32,9 @@ APP = """
 """
 
 
-def test_from_us_to_uwsgi(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_from_us_to_uwsgi(start_uwsgi: Callable[..., Any], tmp_path: Path) -> None:
     write(tmp_path, "app.py", APP)
-    server = start("--import", "app.py", "--spooler", "spool", "--spooler-frequency", "1")
+    server = start_uwsgi("--import", "app.py", "--spooler", "spool", "--spooler-frequency", "1")
     ipcmules.signal(9, server.address)
     server.wait_for("SAID signal 9")
     assert ipcmules.rpc(server.address, "join", b"a", b"b") == b"a+b"
@@ -44,7 +44,9 @@ def test_from_us_to_uwsgi(start: Callable[..., Any], tmp_path: Path) -> None:
     server.wait_for("SAID task [(b'key', b'value'), (b'n', b'5')]")
 
 
-def test_from_uwsgi_to_us(start: Callable[..., Any], bus_env: object, bus_name: str, tmp_path: Path) -> None:
+def test_from_uwsgi_to_us(
+    start_uwsgi: Callable[..., Any], bus_env: object, bus_name: str, tmp_path: Path
+) -> None:
     write(
         tmp_path,
         "ours.py",
@@ -69,7 +71,7 @@ def test_from_uwsgi_to_us(start: Callable[..., Any], bus_env: object, bus_name: 
             print("SAID", len(uwsgi.rpc(node, b"long")), flush=True)
             """,
         )
-        server = start("--import", "theirs.py")
+        server = start_uwsgi("--import", "theirs.py")
         launcher.wait_output("signal 9\n")
         for words in ("SAID None None", "SAID b'a+b' None", "SAID 100000"):
             server.wait_for(words)

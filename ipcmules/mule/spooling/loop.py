@@ -32,6 +32,8 @@ _TICK = 0.1
 _MOST_SKIPPED = 20
 #: As many files that were left alone are remembered.
 _MOST_LEFT = 10_000
+#: A wait so short was one of several, seconds.
+_SOON = 0.001
 #: With --spooler-cheap: how long a spooler stays that has nothing to do, seconds.
 _LINGER = 1.0
 
@@ -45,6 +47,7 @@ class Loop:
         #: Set by SIGTERM's handler: no other task is begun.
         self.stopping = False
         self._config = config
+        self._pid = os.getpid()
         self._cells = member.table.cells
         self._table = member.table
         self._record = member.table.spooler(member.number)
@@ -67,6 +70,7 @@ class Loop:
         self._siblings = Siblings(member, number)
         self._journal = Journal(config.spooler_quiet)
         self._next_look = 0.0
+        self._soon = False
         self._seen: tuple[int, float] = (0, 0.0)
         self._skipped = 0
         self._idle_since = 0.0
@@ -83,8 +87,9 @@ class Loop:
             self._look()
             self._work()
         finally:
-            self._hand.close()
-            self._journal.close()
+            if os.getpid() == self._pid:  # not in a child that a task forked
+                self._hand.close()
+                self._journal.close()
 
     def _work(self) -> None:
         between = 0.0
@@ -102,8 +107,10 @@ class Loop:
                 self._run(name, True)
             elif (name := self._next()) is not None:
                 self._run(name, False)
-            elif not self.stopping and not self._sleep():
-                return
+            elif not self.stopping:
+                if not self._sleep():
+                    return
+                between = time.monotonic() + _BETWEEN  # what it woke for comes first
 
     # Between tasks
 
@@ -244,8 +251,12 @@ class Loop:
                 return True
             if self._config.spooler_cheap and self._rests(now):
                 return False
-            self._runner.rest()
-            signal = self._waking.wait(self._patience(now))
+            # A signal whose wake-up went with a killed taker is seen by who looks before it sleeps.
+            signal = self._waking.signal()
+            if signal is None:
+                signal = self._waking.wait(self._patience(now), self._soon)
+            # After a short wait the next one may be short too, and begins with a look or two (Waking).
+            self._soon = time.monotonic() - now < _SOON
         finally:
             cells[record + table.R_CHANGED] = time.monotonic_ns()
             cells[record + table.R_STATE] = table.BUSY

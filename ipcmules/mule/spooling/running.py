@@ -26,6 +26,7 @@ from ipcmules.spooler.task import Task, Verdict
 Env = dict[str | bytes, bytes]
 
 _TASK = table.DOES_TASK << 8
+_getpid = os.getpid
 
 #: What became of a task: it is done; it was gone before; it is somebody else's, or given up; it is there, and
 #: to be looked at again.
@@ -71,22 +72,11 @@ class Runner:
 
     def __post_init__(self) -> None:
         self._quick = Quick(self.store.path)
-        self._home = os.getcwd()
+        self._pid = os.getpid()
 
     def renew(self) -> None:
         """The directory may have been removed and made anew."""
         self._quick.renew()
-
-    def rest(self) -> None:
-        """Nothing is run for a while: let the directory go.
-
-        While somebody is in it, nobody is told that it was removed (IN_DELETE_SELF, inotify(7)).
-        """
-        self._quick.close()
-        try:
-            os.chdir(self._home)
-        except OSError:
-            pass  # it is gone itself
 
     def run(self, name: str, seen: bool = False) -> Outcome:
         """Run a task, by its name relative to the directory.
@@ -148,8 +138,13 @@ class Runner:
         cells[doing] = _TASK
         guard = harakiri.arm(self.terms.harakiri) if self.terms.harakiri else None
         try:
-            return function.run(env)
+            result = function.run(env)
+            if _getpid() != self._pid:
+                os._exit(0)  # a child that the function forked: the task is its parent's
+            return result
         except BaseException as error:
+            if _getpid() != self._pid:
+                raise
             return error
         finally:
             cells[doing] = 0

@@ -20,6 +20,8 @@ from ipcmules.signals.taker import Taker
 
 #: The longest wait in one piece, seconds: whoever waits looks at the clock then, which may have been set.
 _LONGEST: Final = 30.0
+#: How long to look without sleeping, seconds.
+_SPIN: Final = 50e-6
 
 
 class Waking:
@@ -69,19 +71,23 @@ class Waking:
                 return taken
         return None
 
-    def wait(self, seconds: float) -> int | None:
-        """Wait until there is something to do, at most so long. Returns a signal, if one was what came."""
-        events = self._epoll.poll(min(max(seconds, 0.0), _LONGEST), 1)
+    def wait(self, seconds: float, soon: bool = False) -> int | None:
+        """Wait until there is something to do, at most so long. Returns a signal, if one was what came.
+
+        soon: look for a moment without sleeping first, letting others run: a wake-up takes longer.
+        """
+        events = self._spin() if soon else None
+        if not events:
+            events = self._epoll.poll(min(max(seconds, 0.0), _LONGEST), 1)
         if not events or events[0][0] in (self._stop, self._queue.mqd):
             return None
         taken = self.taker.take(events[0][0])
         return taken if isinstance(taken, int) else None
 
-    def spin(self, seconds: float) -> bool:
-        """Look for something to do for a moment without sleeping, letting others run. True if there is."""
-        poll, until = self._epoll.poll, time.monotonic() + seconds
+    def _spin(self) -> list[tuple[int, int]]:
+        poll, until = self._epoll.poll, time.monotonic() + _SPIN
         while time.monotonic() < until:
-            if poll(0, 1):
-                return True
+            if events := poll(0, 1):
+                return events
             os.sched_yield()
-        return False
+        return []

@@ -1,4 +1,5 @@
-"""The real uWSGI beside ours. `make interop` builds it; elsewhere $UWSGI may name one, else these tests are
+"""Fixtures for tests/interop: the real uWSGI beside ours. `make interop` builds it; elsewhere $UWSGI may
+name one, else these tests are
 skipped."""
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def binary() -> str:
+def uwsgi_binary() -> str:
     """The path of a uWSGI 2.0.31."""
     beside = os.path.join(os.path.dirname(sys.executable), "uwsgi")
     found = os.environ.get("UWSGI") or (beside if os.path.exists(beside) else "")
@@ -79,12 +80,12 @@ def binary() -> str:
 
 
 @pytest.fixture
-def start(binary: str, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def start_uwsgi(uwsgi_binary: str, tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """A function that starts a uWSGI in the test's directory."""
     running: list[Server] = []
 
     def begin(*options: str) -> Server:
-        running.append(Server(binary, tmp_path, *options))
+        running.append(Server(uwsgi_binary, tmp_path, *options))
         return running[-1]
 
     yield begin
