@@ -242,6 +242,8 @@ class Loop:
             if self._left:
                 self._left.pop(name, None)
             return
+        if seen and not outcome[2] and not outcome[3] and outcome[0] is not LATER:
+            self._agenda.missed()
         if outcome[0] is GONE:
             return
         self._skipped = _MOST_SKIPPED  # whoever has it may leave it
