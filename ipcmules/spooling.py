@@ -12,24 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 from ipcmules import inlining, membership
 from ipcmules.errors import NotAttached, SpoolError
+from ipcmules.spooler import names
 from ipcmules.spooler.results import SPOOL_IGNORE, SPOOL_OK, SPOOL_RETRY
 
 if TYPE_CHECKING:
     from ipcmules.membership import Membership
+    from ipcmules.messages.spooled import Spools
     from ipcmules.spooler.enqueue import Writer
     from ipcmules.spooler.request import Request
 
 __all__ = ["SPOOL_IGNORE", "SPOOL_OK", "SPOOL_RETRY", "send_to_spooler", "set_spooler", "spool"]
 
-#: Told the directory and the name of each task that was written.
-_Wake = Callable[[str, str], None]
-
 #: Where tasks go, by what `spooler` says; for one membership (None: no bus), so that a new one starts anew.
-_targets: dict[str, tuple[Writer, _Wake]] = {}
+#: With whom to tell of them; None: nobody, on no bus.
+_targets: dict[str, tuple[Writer, Spools | None]] = {}
 _targets_of: Membership | None = None
 #: When a process on no bus looked for one last (time.monotonic()), and how often it does, seconds.
 _looked = 0.0
 _LOOK_EVERY = 1.0
+#: A body that is written within a wake-up, bytes.
+_SHORT = 65536
 #: Where tasks go in a process that is on no bus and runs those of one directory (`ipcmules tasks run`).
 default_directory = ""
 
@@ -68,9 +70,25 @@ def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> str:
     found = _targets.get(spooler)
     if found is None:
         found = _targets[spooler] = _open(member, spooler)
-    writer, wake = found
+    writer, spools = found
+    directory = writer.directory
+    if spools is None:
+        return _put_alone(writer, head, body, at, priority)
+    bare = names.new_name()
+    name = f"{priority}/{bare}" if priority else bare
+    # What takes long to write, or is for later, wakes nobody before it is there.
+    told = 0 if at or len(body) > _SHORT or writer.fsync else spools.soon(directory, name)
+    writer.put(head, body, at, priority, bare)
+    spools.wake(directory, name, told)
+    return f"{directory}/{name}"
+
+
+def _put_alone(writer: Writer, head: bytes, body: bytes | memoryview, at: int, priority: str) -> str:
+    """On no bus: a master that watches the directory sees it."""
+    from ipcmules.messages.spooled import touch
+
     name = writer.put(head, body, at, priority)
-    wake(writer.directory, name)
+    touch(writer.directory, name)
     return f"{writer.directory}/{name}"
 
 
@@ -129,18 +147,16 @@ def _settle(spooler: str) -> Membership | None:
     return member
 
 
-def _open(member: Membership | None, spooler: str) -> tuple[Writer, _Wake]:
+def _open(member: Membership | None, spooler: str) -> tuple[Writer, Spools | None]:
     from ipcmules.spooler.enqueue import Writer
 
     if member is not None:
         config = member.description.config
-        return Writer(member.spools.resolve(spooler), fsync=config.spooler_fsync), member.spools.wake
+        return Writer(member.spools.resolve(spooler), fsync=config.spooler_fsync), member.spools
     spooler = spooler or default_directory
     if not spooler:
         raise NotAttached(
             "this process is on no bus, so there is no spooler to enqueue to: name a directory with "
             "spooler='/path', or start it with `ipcmules run --spooler /path -- COMMAND`"
         )
-    from ipcmules.messages.spooled import touch
-
-    return Writer(spooler), touch
+    return Writer(spooler), None

@@ -88,6 +88,8 @@ LONGEST_TASK, LONGEST_HAND = 512, SPOOLER_RECORD - S_HAND_NAME
 
 #: The cell of a spool directory's record: 1 if there are tasks that its queue did not take.
 D_LOOK = 0
+#: And its time.monotonic_ns() at which names were last taken from its queue and not found in the directory.
+D_MISSED = 1
 
 # Process states, in R_STATE.
 ABSENT, LOADING, ENTERED, WAITING, BUSY, ENDING = range(6)

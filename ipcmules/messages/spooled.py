@@ -15,10 +15,12 @@ from ipcmules.description import Description
 from ipcmules.errors import AccessError, UnknownTarget
 from ipcmules.messages import queues
 from ipcmules.places import Places
-from ipcmules.table import D_LOOK, H_GENERATION, H_STATE, STOPPED, Table
+from ipcmules.table import D_LOOK, D_MISSED, H_GENERATION, H_STATE, R_STATE, STOPPED, WAITING, Table
 
 #: A message that names no task: look at the directory.
 LOOK = b""
+#: Before a name: its file is about to be written.
+SOON = b"\0"
 
 
 class Spools:
@@ -34,6 +36,15 @@ class Spools:
         self._resolved: dict[str | bytes, str] = {}
         self._queues: dict[int, posix_ipc.MessageQueue] = {}
         self._lock = threading.Lock()
+        self._missed = {number: table.spool(number) + D_MISSED for number in self._numbers.values()}
+        each = range(1, self._config.spooler_processes + 1)
+        #: The cells with the states of a directory's spoolers.
+        self._states = {
+            number: [
+                table.spooler((number - 1) * self._config.spooler_processes + one) + R_STATE for one in each
+            ]
+            for number in self._numbers.values()
+        }
 
     def resolve(self, spooler: str | bytes | None = None) -> str:
         """The directory that `spooler` names: one that the bus declares, compared as a real path.
@@ -61,12 +72,34 @@ class Spools:
             self._resolved[spooler] = found
         return found
 
-    def wake(self, directory: str, name: str) -> None:
+    def soon(self, directory: str, name: str) -> int:
+        """Say that a task is about to be written, if a spooler sleeps: it wakes up meanwhile, which takes as
+        long as the writing. Returns what wake() needs to know; 0 if nobody was told.
+        """
+        number = self._numbers.get(directory, 0)
+        cells = self._cells
+        for each in self._states.get(number, ()):
+            if cells[each] == WAITING:
+                break
+        else:
+            return 0
+        before = int(cells[self._missed[number]]) + 1
+        try:
+            (self._queues.get(number) or self._open(number)).send(SOON + name.encode("utf-8", "surrogateescape"))
+        except (OSError, posix_ipc.Error, ValueError):
+            return 0
+        return before
+
+    def wake(self, directory: str, name: str, told: int = 0) -> None:
         """Say that a task is there: its name relative to a directory that resolve() gave.
 
+        told: what soon() returned. Whoever took the name too early, to find no file, has written that down
+        and looked once more then: either that look finds the file, or this one finds the word.
         Never waits and never raises: at worst the task is found at the next look at the directory.
         """
         number = self._numbers.get(directory, 0)
+        if told and self._cells[self._missed[number]] + 1 == told and self._cells[H_STATE] != STOPPED:
+            return
         if not number or not self.announce(number, name):
             touch(directory, name)
 

@@ -51,28 +51,31 @@ class Writer:
         #: The priorities whose directories were there, "" for the spool directory itself.
         self._known: set[str] = set()
 
-    def put(self, head: bytes, body: bytes | memoryview = b"", at: int = 0, priority: str = "") -> str:
+    def put(
+        self, head: bytes, body: bytes | memoryview = b"", at: int = 0, priority: str = "", name: str = ""
+    ) -> str:
         """Write a task and return its name, relative to the directory.
 
         head: header and arguments, as codec.pack() makes them. at: when it is due, in nanoseconds since 1970;
-        0 for now. priority: "" or digits, the subdirectory.
+        0 for now. priority: "" or digits, the subdirectory. name: from names.new_name(); "": any.
         Raises SpoolWriteError where it cannot be written; then nothing of it is there. AccessError as
         directory.prepare().
         """
         if priority not in self._known:
             self._make(priority)
+        name = name or names.new_name()
         try:
-            return self._put(head, body, at, priority)
+            return self._put(head, body, at, priority, name)
         except FileNotFoundError:
             self._make(priority)  # removed since
         except OSError as error:
             raise self._failed(error) from error
         try:
-            return self._put(head, body, at, priority)
+            return self._put(head, body, at, priority, name)
         except OSError as error:
             raise self._failed(error) from error
 
-    def _put(self, head: bytes, body: bytes | memoryview, at: int, priority: str) -> str:
+    def _put(self, head: bytes, body: bytes | memoryview, at: int, priority: str, name: str) -> str:
         where = f"{self.directory}/{priority}" if priority else self.directory
         if self._unnamed:
             try:
@@ -82,7 +85,7 @@ class Writer:
                     raise
                 self._unnamed = False
         if not self._unnamed:
-            return self._put_named(head, body, at, where, priority)
+            return self._put_named(head, body, at, where, priority, name)
         try:
             if body or at or self.fsync:
                 _fill(file, head, body, at)
@@ -90,7 +93,6 @@ class Writer:
                     self._before_link(file)
             elif os.write(file, head) != len(head):
                 raise _full()
-            name = names.new_name()
             linked = _link(file, f"{where}/{name}")
             if self.fsync and linked:
                 self._after_link(file, where, name)
@@ -98,7 +100,7 @@ class Writer:
             os.close(file)
         if not linked:
             self._unnamed = False
-            return self._put_named(head, body, at, where, priority)
+            return self._put_named(head, body, at, where, priority, name)
         return f"{priority}/{name}" if priority else name
 
     def _before_link(self, file: int) -> None:
@@ -121,7 +123,9 @@ class Writer:
             _unlink(f"{where}/{name}")
             raise
 
-    def _put_named(self, head: bytes, body: bytes | memoryview, at: int, where: str, priority: str) -> str:
+    def _put_named(
+        self, head: bytes, body: bytes | memoryview, at: int, where: str, priority: str, name: str
+    ) -> str:
         temporary = f"{where}/{names.new_name(names.WRITING)}"
         file = os.open(temporary, _NAMED, MODE)
         try:
@@ -133,7 +137,6 @@ class Writer:
                     os.fsync(file)
             finally:
                 os.close(file)
-            name = names.new_name()
             os.rename(temporary, f"{where}/{name}")
         except BaseException:
             _unlink(temporary)

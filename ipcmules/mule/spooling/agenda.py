@@ -13,6 +13,8 @@ from collections.abc import Iterable
 LIMIT = 250_000
 #: So many tasks of its own a spooler takes before it looks for those of the others.
 _WINDOW = 32
+#: In a list that is not longer, all is tried that others may have taken.
+_FEW = 1024
 
 
 class Agenda:
@@ -22,17 +24,19 @@ class Agenda:
         """share, shares: which of how many spoolers this is: each begins with other tasks (stagger)."""
         self._limit = limit
         self._share, self._shares = share, shares
-        #: The tasks of the last look that are due, the first one last.
+        #: The tasks of the last look that are due, the first one last; '' ends a spooler's part of a window.
         self._ready: list[str] = []
         self._heap: list[tuple[float, str]] = []
         #: Names of later tasks and when they are due; the heap may hold older times of them too.
         self.later: dict[str, float] = {}
         #: True if the directory has more than is known here.
         self.incomplete = False
+        self._skips = False
 
     def found(self, due: list[str], later: Iterable[tuple[float, str]], more: bool) -> None:
         """Take what a look at the directory found; `due` in order."""
         self._ready = due if self._shares == 1 else stagger(due, self._share, self._shares)
+        self._skips = self._shares > 1 and len(due) > _FEW
         self._ready.reverse()
         self.incomplete = more
         for when, name in later:
@@ -57,7 +61,24 @@ class Agenda:
             if self.later.get(name) == when:
                 del self.later[name]
                 return name
-        return self._ready.pop() if self._ready else None
+        ready = self._ready
+        while ready:
+            if name := ready.pop():
+                return name
+        return None
+
+    def missed(self) -> None:
+        """Somebody else has, or had, the task that next() gave: leave the rest of that part to them.
+
+        Who owns a part begins with its first task, the others with its last: so where they meet it is done.
+        To try each task of the others costs as much as a third of running it. What is left nevertheless (its
+        spooler died, one was removed by hand) the look finds that `incomplete` asks for.
+        """
+        if not self._skips:
+            return
+        ready = self._ready
+        while ready and ready.pop():
+            self.incomplete = True
 
     def due(self) -> float:
         """When the next of the later tasks is due; 0.0 if there is none."""
@@ -75,13 +96,16 @@ class Agenda:
 
 def stagger(names: list[str], share: int, shares: int) -> list[str]:
     """The same names, a window's every shares-th first: spoolers that read one directory don't fight over
-    each task.
+    each task. '' follows each part, and the parts of the others stand from their ends.
 
     What one does not come to the others find at the end of the window, so that order holds but for a window.
     """
     found: list[str] = []
     for start in range(0, len(names), _WINDOW * shares):
         window = names[start : start + _WINDOW * shares]
-        for turn in range(shares):
-            found += window[(share + turn) % shares :: shares]
+        found += window[share::shares]
+        found.append("")
+        for turn in range(1, shares):
+            found += reversed(window[(share + turn) % shares :: shares])
+            found.append("")
     return found

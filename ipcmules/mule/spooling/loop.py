@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from ipcmules import log, table
 from ipcmules.membership import Membership
+from ipcmules.messages.spooled import SOON
 from ipcmules.mule import dispatch
 from ipcmules.mule.spooling.agenda import Agenda
 from ipcmules.mule.spooling.journal import Journal
@@ -36,6 +37,8 @@ _MOST_LEFT = 10_000
 _SOON = 0.001
 #: With --spooler-cheap: how long a spooler stays that has nothing to do, seconds.
 _LINGER = 1.0
+#: How long to wait, without sleeping, for a file that is about to be written, seconds.
+_COMES = 0.001
 
 
 class Loop:
@@ -55,6 +58,7 @@ class Loop:
         self._task_cell = self._record + table.S_TASK
         self._count_cell = self._record + table.R_MESSAGES
         self._look_cell = member.table.spool(number) + table.D_LOOK
+        self._missed_cell = member.table.spool(number) + table.D_MISSED
         self._waking = waking
         self._store = Store(directory, config.spooler_ordered)
         self._hand = Hand(self._store.path)
@@ -138,10 +142,25 @@ class Loop:
             if not told or self._cells[self._look_cell]:  # what the queue did not take is older
                 self._look()
                 return self._agenda.next(time.time())
+            if told[:1] == SOON:
+                if self._comes(name := os.fsdecode(told[1:])):
+                    return name
+                continue
             name = os.fsdecode(told)
             if name not in self._left or self._changed(name) != self._left[name]:
                 return name
         return None
+
+    def _comes(self, name: str) -> bool:
+        """Wait for a task whose writer told of it before it wrote it. False if it does not come at once: then
+        its writer tells of it again (messages/spooled.py)."""
+        until = time.monotonic() + _COMES
+        while not self._runner.sees(name):
+            if self.stopping or time.monotonic() > until:
+                self._cells[self._missed_cell] = time.monotonic_ns()
+                return self._runner.sees(name)
+            os.sched_yield()
+        return True
 
     def _changed(self, name: str) -> int:
         try:
@@ -153,6 +172,7 @@ class Loop:
         """Read the directory."""
         self._cells[self._look_cell] = 0
         self._waking.drain()
+        self._cells[self._missed_cell] = time.monotonic_ns()  # of these too, some may come after the look
         self._seen = self._version(), time.time()
         self._skipped = 0
         self._next_look = time.monotonic() + self._frequency()
@@ -222,6 +242,8 @@ class Loop:
             if self._left:
                 self._left.pop(name, None)
             return
+        if seen and not outcome[2] and not outcome[3] and outcome[0] is not LATER:
+            self._agenda.missed()
         if outcome[0] is GONE:
             return
         self._skipped = _MOST_SKIPPED  # whoever has it may leave it
