@@ -1,7 +1,7 @@
 """Loading the app: what --import names, with the bus's directory and paths importable.
 
-Runs in the template, or in each process with --lazy-apps. Knows configurations, membership and Python's import
-system.
+Runs in the template, or in each process with --lazy-apps. Knows configurations, membership and Python's
+import system.
 """
 
 from __future__ import annotations
