@@ -111,6 +111,7 @@ def test_status_as_json(bus: Launcher, bus_name: str) -> None:
         "workers",
         "farms",
         "queues",
+        "listener",
         "locks",
     }
     assert (found["bus"], found["state"], found["master"]) == (bus_name, "ready", {"pid": bus.pid})

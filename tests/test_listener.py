@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -65,6 +66,9 @@ def test_signals_and_calls_from_outside(bus_env: object, bus_name: str, tmp_path
             ipcmules.send_message(address, 17, 0, {"key": "value"})
         wait_until(lambda: "has no spooler" in launcher.stderr)
         assert (os.stat(tmp_path / "sub.sock").st_mode & 0o777) == 0o600
+        said = json.loads(run_cli("status", "--bus", bus_name, "--json").stdout)["listener"]
+        assert said["addresses"] == [address, "sub.sock"] and psutil.pid_exists(said["pid"])
+        assert f"listening: {address}, sub.sock (pid " in run_cli("status", "--bus", bus_name).stdout
     assert not (tmp_path / "sub.sock").exists()
 
 
@@ -123,6 +127,8 @@ def test_a_killed_listener_is_started_again_and_what_waited_is_served(
         process.send_signal(signal.SIGKILL)
         ipcmules.signal(5, address)
         launcher.wait_output("five\n")
+        said = json.loads(run_cli("status", "--bus", bus_name, "--json").stdout)["listener"]
+        assert said["pid"] != process.pid and said["addresses"] == [address]
 
 
 def test_addresses_that_cannot_be_had(bus_env: object, bus_name: str, tmp_path: Path) -> None:

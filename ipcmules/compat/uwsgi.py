@@ -165,7 +165,7 @@ def _not_in_spooler() -> None:
 # Processes
 
 masterpid = api.masterpid
-worker_id = api.worker_id
+worker_id = state.worker_id
 workers = state.workers
 mem = state.memory
 ready = state.ready

@@ -8,6 +8,7 @@ import signal
 import socket
 
 from ipcmules import log, membership, signatures
+from ipcmules.listener import report
 from ipcmules.listener.connections import Connections
 from ipcmules.listener.peers import Peers
 from ipcmules.listener.requests import Requests
@@ -27,6 +28,7 @@ def main(descriptors: list[int]) -> None:
     config = membership.join(where, "attached").description.config
     key = signatures.read_key(config.socket_key_file) if config.socket_key_file else b""
     listeners = [socket.socket(fileno=each) for each in descriptors]
+    report.write(where, report.names(config.sockets, listeners))
     asyncio.run(_serve(listeners, Requests(key), Peers(config.socket_allow)))
 
 
