@@ -19,7 +19,6 @@ _LATEST = 253_402_300_800
 _LONGEST_PRIORITY = 18
 
 
-
 class Request(NamedTuple):
     """A task to be written."""
 
