@@ -77,7 +77,7 @@ def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> str:
     else:
         name = names.new_name()
         told = 0 if writer.fsync else spools.soon(directory, name)
-        writer.put(_read(task).head, name=name)
+        writer.put(_pack(task), name=name)
         spools.wake(directory, name, told)
     return f"{directory}/{name}"
 
@@ -113,6 +113,14 @@ def _read(task: Mapping[Any, Any]) -> Request:
     from ipcmules.spooler.request import read as _read
 
     return _read(task)
+
+
+def _pack(task: Mapping[Any, Any]) -> bytes:
+    """As codec.pack(), in the same way."""
+    global _pack
+    from ipcmules.spooler.codec import pack as _pack
+
+    return _pack(task)
 
 
 def _settle(spooler: str) -> Membership | None:

@@ -146,8 +146,8 @@ class Loop:
                 return self._agenda.next(time.time())
             if told[:1] == SOON:
                 self._coming = True
-                return os.fsdecode(told[1:])
-            name = os.fsdecode(told)
+                return told[1:].decode("utf-8", "surrogateescape")
+            name = told.decode("utf-8", "surrogateescape")
             if name not in self._left or self._changed(name) != self._left[name]:
                 return name
         return None
