@@ -192,11 +192,14 @@ def peek() -> Membership | None:
 
 
 def find() -> Membership | None:
-    """The membership of this process, joining the bus it belongs to; None if there is none."""
-    if _current is not None:
+    """The membership of this process, joining the bus it belongs to; None if there is none.
+
+    That of a bus that has ended, while there is no other of its name; a mule of it stays what it is.
+    """
+    if _current is not None and (_current.role != _ATTACHED or not _current.ended()):
         return _current
     where = _search()
-    return join(where, _ATTACHED) if where is not None and liveness.is_alive(where) else None
+    return join(where, _ATTACHED) if where is not None and liveness.is_alive(where) else _current
 
 
 def current() -> Membership:
@@ -309,6 +312,7 @@ def leave(flush_seconds: float = 5.0, for_good: bool = False) -> None:
     next_message = _nothing_loaded
     senders.clear()
     raisers.clear()
+    registry.withdraw()
     if member is not None:
         member.close(flush_seconds)
 

@@ -36,7 +36,7 @@ def register_signal(signum: int, target: str, handler: Handler) -> None:
 def registered() -> None:
     """After a registration: join the bus this process belongs to, if there is one, and serve."""
     member = membership.find()
-    if member is not None:
+    if member is not None and not member.ended():
         presence.ensure(member)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ipcmules import inlining, membership
 from ipcmules.errors import NotAttached, SpoolError
 from ipcmules.spooler import names
+from ipcmules.spooler.names import SPECIAL
 from ipcmules.spooler.results import SPOOL_IGNORE, SPOOL_OK, SPOOL_RETRY
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ _targets_of: Membership | None = None
 #: When a process on no bus looked for one last (time.monotonic()), and how often it does, seconds.
 _looked = 0.0
 _LOOK_EVERY = 1.0
-#: A body that is written within a wake-up, bytes.
-_SHORT = 65536
 #: Where tasks go in a process that is on no bus and runs those of one directory (`ipcmules tasks run`).
 default_directory = ""
 
@@ -60,9 +59,12 @@ def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> str:
         task = {**task, **arguments}
     if inlining.current is not None:
         return inlining.current.task(task)
-    request = _read(task)
-    head, body, at, priority, spooler = request
-    if ":" in spooler and _sent(request):
+    # Without the keys that say how to enqueue it is told of before it is packed: the spooler's wake-up takes
+    # about as long as all that is done here.
+    plain = SPECIAL.isdisjoint(task)
+    request = None if plain else _read(task)
+    spooler = "" if request is None else request.spooler
+    if request is not None and ":" in spooler and _sent(request):
         return ""
     member = membership.peek()
     if member is None or member is not _targets_of or member.ended():
@@ -73,21 +75,23 @@ def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> str:
     writer, spools = found
     directory = writer.directory
     if spools is None:
-        return _put_alone(writer, head, body, at, priority)
-    bare = names.new_name()
-    name = f"{priority}/{bare}" if priority else bare
-    # What takes long to write, or is for later, wakes nobody before it is there.
-    told = 0 if at or len(body) > _SHORT or writer.fsync else spools.soon(directory, name)
-    writer.put(head, body, at, priority, bare)
-    spools.wake(directory, name, told)
+        return _put_alone(writer, request or _read(task))
+    if request is not None:
+        name = writer.put(request.head, request.body, request.at, request.priority)
+        spools.wake(directory, name)
+    else:
+        name = names.new_name()
+        told = 0 if writer.fsync else spools.soon(directory, name)
+        writer.put(_pack(task), name=name)
+        spools.wake(directory, name, told)
     return f"{directory}/{name}"
 
 
-def _put_alone(writer: Writer, head: bytes, body: bytes | memoryview, at: int, priority: str) -> str:
+def _put_alone(writer: Writer, request: Request) -> str:
     """On no bus: a master that watches the directory sees it."""
     from ipcmules.messages.spooled import touch
 
-    name = writer.put(head, body, at, priority)
+    name = writer.put(request.head, request.body, request.at, request.priority)
     touch(writer.directory, name)
     return f"{writer.directory}/{name}"
 
@@ -124,6 +128,14 @@ def _sent(request: Request) -> bool:
         return False
     remote_spooling.send(request)
     return True
+
+
+def _pack(task: Mapping[Any, Any]) -> bytes:
+    """As codec.pack(), in the same way."""
+    global _pack
+    from ipcmules.spooler.codec import pack as _pack
+
+    return _pack(task)
 
 
 def _settle(spooler: str) -> Membership | None:

@@ -229,3 +229,51 @@ def test_attaching_again_leaves_a_bus_that_has_ended(bus_env: object, bus_name: 
         first.detach()
         again.detach()
         assert ipcmules.masterpid() == 0
+
+
+REGISTERS = """
+    import sys
+    import ipcmules
+
+    sys.stdin.readline()
+    attached = ipcmules.attach(sys.argv[1])
+    print("attached", flush=True)
+    sys.stdin.readline()
+    if sys.argv[2] == "leaves":
+        attached.detach()
+    ipcmules.register_signal(77, "", lambda number: print("handled", number, flush=True))
+    print("registered", flush=True)
+    sys.stdin.readline()
+    attached = ipcmules.attach(sys.argv[1])
+    print("again", attached.worker_id(), flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("first", ["stays", "leaves"])
+def test_what_is_registered_after_the_end_of_a_bus_is_there_on_its_successor(
+    bus_env: object, bus_name: str, tmp_path: Path, first: str
+) -> None:
+    program = scripts.write(tmp_path, "registers.py", REGISTERS)
+    command = [sys.executable, str(program), bus_name, first]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def step(answer: str) -> None:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write("go on\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == answer
+
+        try:
+            with Launcher("--bus", bus_name, "--mule"):
+                step("attached\n")
+            step("registered\n")
+            with Launcher("--bus", bus_name, "--mule"):
+                step("again 1\n")
+                with ipcmules.attach(bus_name) as attached:
+                    attached.signal(77)
+                assert process.stdout is not None and process.stdout.readline() == "handled 77\n"
+            step("")
+            assert process.wait(20) == 0
+        finally:
+            process.kill()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +15,7 @@ from benchmarks.peers import spoolers
 from benchmarks.peers.ipcmules_bus import IpcmulesBus
 from benchmarks.peers.uwsgi_server import UwsgiServer
 from benchmarks.rows import Bench, Row, duration, interleave, rate, skipped, versus
-from benchmarks.workspace import Agent, BenchError, Skip
+from benchmarks.workspace import ROOT, Agent, BenchError, Skip
 
 _PREFIX = "uwsgi_spoolfile_on_"
 
@@ -106,7 +108,27 @@ def run_drain(bench: Bench) -> list[Row]:
     rows += _rows(label, samples, {"uWSGI": 1.5, "huey SQLite": 10})
     cores = len(os.sched_getaffinity(0))
     target = 1.6 if cores > 1 else None
-    return [*rows, versus("the same, two spooler processes", "one", both, one, rate, at_least=target)]
+    rows.append(versus("the same, two spooler processes", "one", both, one, rate, at_least=target))
+    return rows + _of_the_machine(bench.rounds)
+
+
+def _of_the_machine(rounds: int) -> list[Row]:
+    """What two processes get from this machine, at this time, of what one gets."""
+    loops, calls = [], []
+    with spoolers.directory() as path:
+        for _ in range(rounds):
+            command = [sys.executable, "-m", "benchmarks.programs.bare_calls", path]
+            done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120)
+            first, second = (tuple(map(float, line.split())) for line in done.stdout.splitlines())
+            loops.append(first)
+            calls.append(second)
+    return [
+        versus(label, "one", [two for _, two in found], [one for one, _ in found], rate)
+        for label, found in (
+            ("two processes in a Python loop, rounds", loops),
+            ("two processes with the bare system calls of tasks", calls),
+        )
+    ]
 
 
 def _latency(side: IpcmulesBus | UwsgiServer, spooler: Agent, count: int) -> float:

@@ -85,7 +85,9 @@ class Spools:
             return 0
         before = int(cells[self._missed[number]]) + 1
         try:
-            (self._queues.get(number) or self._open(number)).send(SOON + name.encode("utf-8", "surrogateescape"))
+            (self._queues.get(number) or self._open(number)).send(
+                SOON + name.encode("utf-8", "surrogateescape")
+            )
         except (OSError, posix_ipc.Error, ValueError):
             return 0
         return before

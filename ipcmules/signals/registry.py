@@ -17,7 +17,7 @@ from ipcmules.signals import entries, targets
 from ipcmules.signals import guard as _guard
 from ipcmules.signals.guard import registry_lock
 from ipcmules.signals.identity import Identities, Identity
-from ipcmules.table import SIGNALS, Table
+from ipcmules.table import H_STATE, SIGNALS, STOPPED, Table
 
 __all__ = ["Handler", "Registration", "Registry", "check_number", "registry_lock"]
 
@@ -130,6 +130,11 @@ class Registry:
                     self._forget(record)
                     _complain(record, error)
 
+    def withdraw(self) -> None:
+        """This process has left its bus: what is registered now is recorded for the next one."""
+        with _guard.threads():
+            self._where = self._table = None
+
     def shared(self, number: int) -> int:
         """The bus's number of one of this process's numbers. Raises TypeError, SignalError."""
         if type(number) is int and 0 <= number < SIGNALS:
@@ -178,6 +183,8 @@ class Registry:
     def _publish(self, record: Registration) -> None:
         if self._table is None or self._where is None:
             return
+        if self._table.cells[H_STATE] == STOPPED:
+            return  # its objects are gone or going: the bus that this process joins next has it
         with registry_lock(self._where):
             record.shared = entries.place(self._table, record.identity, record.wish, self.code)
         if record.wish is None:

@@ -27,6 +27,8 @@ REASON = "ipcmules_reason_on_"
 #: What all files of ours begin with that are no tasks.
 OURS = "ipcmules_"
 DEAD = "dead"
+#: Keys of a task that say how to enqueue it, as str and as bytes.
+SPECIAL = frozenset({"spooler", b"spooler", "at", b"at", "priority", b"priority", "body", b"body"})
 
 _counter = itertools.count(1)
 #: 'HOST_PID_' and '_RANDOM_' of this process; made at the first use, forgotten in a forked child.

@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 
 from ipcmules.errors import SpoolError
 from ipcmules.spooler import codec, names
+from ipcmules.spooler.names import SPECIAL
 
 #: The year 10000: what comes later is a time in milliseconds, not a plan.
 _LATEST = 253_402_300_800
 #: Directories below a spool directory that priorities make have names of at most so many digits.
 _LONGEST_PRIORITY = 18
-
-#: Keys that are looked at, as str and as bytes.
-_SPECIAL = frozenset({"spooler", b"spooler", "at", b"at", "priority", b"priority", "body", b"body"})
 
 
 class Request(NamedTuple):
@@ -37,7 +35,7 @@ def read(arguments: Mapping[Any, Any]) -> Request:
     Arguments with a meaning stay among the task's arguments, as in uWSGI; body does not. None for one of
     them is as if it was not given. Raises SpoolError.
     """
-    if _SPECIAL.isdisjoint(arguments):
+    if SPECIAL.isdisjoint(arguments):
         return Request(codec.pack(arguments))
     rest = dict(arguments)
     body = _take(rest, "body")

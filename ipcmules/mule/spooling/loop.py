@@ -18,7 +18,7 @@ from ipcmules.messages.spooled import SOON
 from ipcmules.mule import dispatch
 from ipcmules.mule.spooling.agenda import Agenda
 from ipcmules.mule.spooling.journal import Journal
-from ipcmules.mule.spooling.running import DONE, GONE, LATER, Runner, Terms, tell
+from ipcmules.mule.spooling.running import DONE, GONE, LATER, Outcome, Runner, Terms, tell
 from ipcmules.mule.spooling.siblings import Siblings
 from ipcmules.mule.spooling.waking import Waking
 from ipcmules.spooler.attempts import DEFAULT
@@ -75,6 +75,8 @@ class Loop:
         self._journal = Journal(config.spooler_quiet)
         self._next_look = 0.0
         self._soon = False
+        #: The task that comes next may still be being written.
+        self._coming = False
         self._seen: tuple[int, float] = (0, 0.0)
         self._skipped = 0
         self._idle_since = 0.0
@@ -143,24 +145,12 @@ class Loop:
                 self._look()
                 return self._agenda.next(time.time())
             if told[:1] == SOON:
-                if self._comes(name := os.fsdecode(told[1:])):
-                    return name
-                continue
-            name = os.fsdecode(told)
+                self._coming = True
+                return told[1:].decode("utf-8", "surrogateescape")
+            name = told.decode("utf-8", "surrogateescape")
             if name not in self._left or self._changed(name) != self._left[name]:
                 return name
         return None
-
-    def _comes(self, name: str) -> bool:
-        """Wait for a task whose writer told of it before it wrote it. False if it does not come at once: then
-        its writer tells of it again (messages/spooled.py)."""
-        until = time.monotonic() + _COMES
-        while not self._runner.sees(name):
-            if self.stopping or time.monotonic() > until:
-                self._cells[self._missed_cell] = time.monotonic_ns()
-                return self._runner.sees(name)
-            os.sched_yield()
-        return True
 
     def _changed(self, name: str) -> int:
         try:
@@ -229,7 +219,7 @@ class Loop:
         self._siblings.say_task(name)
         began = 0.0 if self._config.spooler_quiet else time.monotonic()
         try:
-            outcome = self._runner.run(name, seen)
+            outcome = self._run_when_there(name) if self._coming else self._runner.run(name, seen)
         finally:
             cells[self._task_cell] = 0
         if outcome[2]:  # ran: by place, as this is the loop that is to be short
@@ -254,6 +244,18 @@ class Loop:
             self._agenda.put(name, outcome.when)
             if 0 < outcome.when - time.time() < self._frequency():
                 self._siblings.tell_of_later()
+
+    def _run_when_there(self, name: str) -> Outcome:
+        """Run a task whose writer told of it before it wrote it. If it does not come at once, its writer
+        tells of it again (messages/spooled.py)."""
+        self._coming = False
+        until = time.monotonic() + _COMES
+        while (outcome := self._runner.run(name, True)).what is GONE:
+            if time.monotonic() > until:
+                self._cells[self._missed_cell] = time.monotonic_ns()
+                return self._runner.run(name)
+            os.sched_yield()
+        return outcome
 
     # Sleeping
 

@@ -20,7 +20,7 @@ _LONGEST: Final = codec.HEADER + codec.MOST
 _FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _LOCK: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 
-_open, _close, _stat, _fstat, _read, _unlink = os.open, os.close, os.stat, os.fstat, os.read, os.unlink
+_open, _close, _fstat, _read, _unlink = os.open, os.close, os.fstat, os.read, os.unlink
 _lockf, _unpack, _now = fcntl.lockf, codec.unpack, time.time
 
 #: A file with the lock that this process has, its status, arguments and body.
@@ -103,14 +103,6 @@ class Quick:
             raise
         _close(file)
         return None
-
-    def sees(self, name: str) -> bool:
-        """True if there is a file of that name. Opens nothing: to close it would be an event (claim.py)."""
-        try:
-            _stat(name, dir_fd=self._directory, follow_symlinks=False)
-        except OSError:
-            return False
-        return True
 
     def done(self, name: str, file: int) -> None:
         """It succeeded: remove it. Raises OSError if the file is there and cannot be removed."""

@@ -78,10 +78,6 @@ class Runner:
         """The directory may have been removed and made anew."""
         self._quick.renew()
 
-    def sees(self, name: str) -> bool:
-        """True if there is a task of that name."""
-        return self._quick.sees(name)
-
     def run(self, name: str, seen: bool = False) -> Outcome:
         """Run a task, by its name relative to the directory.
 
