@@ -9,6 +9,8 @@ INTEROP_VENV ?= .venv-interop
 DEMO_DIRECTORY ?= examples/index
 DEMO ?= demo.py
 BENCH ?= -m benchmarks
+# What needs the real uWSGI, or its uwsgidecorators.py: elsewhere these tests skip themselves.
+INTEROP ?= tests/interop tests/test_spooler_uwsgi.py tests/test_spool_calls.py
 # Options of the chaos program: --seconds, --seed, --messages, --signals, --sections, --senders, --keep.
 CHAOS ?=
 PYTEST_ARGS ?= -n auto
@@ -53,7 +55,7 @@ bench: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python $(BENCH)
 
 interop: $(INTEROP_VENV)/.installed
-	$(INTEROP_VENV)/bin/python -m pytest tests/interop $(PYTEST_ARGS)
+	$(INTEROP_VENV)/bin/python -m pytest $(INTEROP) $(PYTEST_ARGS)
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
