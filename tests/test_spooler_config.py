@@ -128,4 +128,4 @@ def test_numbers_queues_and_endpoints_follow_the_declaration() -> None:
     assert layout.spool_endpoint(2) < layout.worker_endpoint(1)
     plain = Layout.of(BusConfig())
     assert resolve("spooler", BusConfig()).fixed == ()
-    assert plain.worker_endpoint(1) == 2
+    assert plain.worker_endpoint(1) == 3
