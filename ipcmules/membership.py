@@ -172,6 +172,11 @@ next_message: Callable[[], bytes | None] = _nothing_loaded
 #: Called with the membership whenever this process has joined a bus.
 on_join: list[Callable[[Membership], None]] = []
 
+#: True while a process of the master's loads the app: what costs a question each is recorded then, and
+#: published together by what is in on_loaded, called with the membership, before the process is ready.
+loading = False
+on_loaded: list[Callable[[Membership], None]] = []
+
 _current: Membership | None = None
 #: The bus this process joined last and did not leave for good: when it is back, this process is on it again.
 _home: Places | None = None
@@ -309,7 +314,8 @@ def leave(flush_seconds: float = 5.0, for_good: bool = False) -> None:
 
 
 def _after_fork() -> None:
-    global next_message
+    global loading, next_message
+    loading = False
     next_message = _nothing_loaded
     senders.clear()
     raisers.clear()

@@ -173,6 +173,11 @@ class Places(NamedTuple):
         """The wake-up FIFO of a signal endpoint, e.g. 'mule3', 'worker0', 'farm.mail'."""
         return os.path.join(self.runtime, f"signal.{endpoint}")
 
+    @property
+    def listener(self) -> str:
+        """What the listener of --socket says of itself: JSON (listener/report.py)."""
+        return os.path.join(self.runtime, "listener.json")
+
     def failure(self, process: str) -> str:
         """Where a process that fails to load leaves its traceback, e.g. 'mule3', 'template'."""
         return os.path.join(self.runtime, f"failed.{process}")

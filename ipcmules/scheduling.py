@@ -134,6 +134,7 @@ def list_events() -> list[dict[str, Any]]:
     from ipcmules import control
 
     member = membership.current()
+    _publish_what_waits()
     found: list[dict[str, Any]] = control.ask(member.where, {"do": "events.list"})["events"]
     for each in found:
         each["signal"] = membership.registry.local(each["signal"])
@@ -147,6 +148,8 @@ def add(signal: int | Registration, spec: Spec) -> None:
     """Record an event; publish it if this process is on a bus. Called in the stack of who registers it."""
     recorder = _recording()
     record = recorder.record(spec, signal)
+    if membership.loading:
+        return  # published with all others when the app is loaded: a question each adds up
     try:
         member = membership.find()
         if member is None:
@@ -168,6 +171,7 @@ def _recording() -> Recorder:
 
             _recorder = Recorder(membership.registry)
             membership.on_join.append(_joined)
+            membership.on_loaded.append(_publish_rest)
         return _recorder
 
 
@@ -181,6 +185,20 @@ def _joined(member: Membership) -> None:
         from ipcmules import log
 
         log.event("error", f"the timers, crons and monitors of this process are not on the bus: {error}")
+
+
+def _publish_what_waits() -> None:
+    """The app, while it is loaded, asks about what it registered."""
+    member = membership.peek()
+    if membership.loading and member is not None and _recorder is not None:
+        _publish_rest(member)
+
+
+def _publish_rest(member: Membership) -> None:
+    """What was recorded while the app was loaded, and is not on the bus yet."""
+    assert _recorder is not None
+    generation = member.description.generation
+    _publish(member, [each for each in _recorder.records() if each.published != generation])
 
 
 def _publish(member: Membership, records: list[Record]) -> None:
@@ -213,6 +231,7 @@ def _remove(kinds: tuple[str, ...], signum: int, path: str | None = None) -> int
     from ipcmules import control
 
     check_number(signum)
+    _publish_what_waits()
     here = _recorder.forget_all(kinds, signum, path) if _recorder is not None else 0
     member = membership.find()
     if member is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipcmules import inlining, membership
-from ipcmules.errors import NotAttached
+from ipcmules.errors import NotAttached, SpoolError
 from ipcmules.spooler import names
 from ipcmules.spooler.names import SPECIAL
 from ipcmules.spooler.results import SPOOL_IGNORE, SPOOL_OK, SPOOL_RETRY
@@ -41,17 +41,20 @@ def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> str:
     task, arguments: one dict, or keywords, or both. Keys are str or bytes; values str (as UTF-8), bytes-like
         or numbers (as text), together at most 65,535 bytes packed. The dict stays as it is.
     spooler: a directory that the bus declares, by whatever path; its first one if there is none. A process
-        on no bus must name one, which is made if it is missing.
+        on no bus must name one, which is made if it is missing. HOST:PORT sends the task to another server.
     at: not before then: seconds since 1970 (int, float, str, bytes), a datetime, or a timedelta from now.
     priority: a number; lower ones come first where the bus has --spooler-ordered.
     body: bytes-like or str of any size.
 
-    The file is there whole when this returns, and with --spooler-fsync on the disk. Raises SpoolError for
-    what cannot be a task, SpoolWriteError (an OSError) where it cannot be written, UnknownTarget for
-    a directory that the bus does not have, NotAttached. From uWSGI's spool().
+    The file is there whole when this returns, and with --spooler-fsync on the disk; the path is '' where
+    another server took the task. Raises SpoolError for what cannot be a task, SpoolWriteError (an OSError)
+    where it cannot be written, UnknownTarget for a directory that the bus does not have, NotAttached; for
+    another server WireError (an OSError) or WireRefused (a ValueError). From uWSGI's spool().
     """
     if task is None:
         task = arguments
+    elif type(task) is not dict and not isinstance(task, Mapping):
+        raise SpoolError(f"spool({task!r}): give the task's arguments as a dict, or as keywords")
     elif arguments:
         task = {**task, **arguments}
     if inlining.current is not None:
@@ -61,6 +64,8 @@ def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> str:
     plain = SPECIAL.isdisjoint(task)
     request = None if plain else _read(task)
     spooler = "" if request is None else request.spooler
+    if request is not None and ":" in spooler and _sent(request):
+        return ""
     member = membership.peek()
     if member is None or member is not _targets_of or member.ended():
         member = _settle(spooler)
@@ -121,6 +126,16 @@ def _pack(task: Mapping[Any, Any]) -> bytes:
     from ipcmules.spooler.codec import pack as _pack
 
     return _pack(task)
+
+
+def _sent(request: Request) -> bool:
+    """Send a task to another server; False if it names a directory."""
+    from ipcmules import remote_spooling
+
+    if not remote_spooling.is_address(request.spooler):
+        return False
+    remote_spooling.send(request)
+    return True
 
 
 def _settle(spooler: str) -> Membership | None:

@@ -112,7 +112,7 @@ E_TARGET, E_HANDLER = 64, 128
 #: counter of runs (E_RUNS, ipcmules.atomics), then cells.
 REGISTRATION = 192
 E_RUNS = 192
-E_DURATION, E_BEGAN, E_EXCEPTIONS = 28, 29, 30  # of the last run, ns; time.monotonic_ns(); how many (about)
+E_DURATION, E_EXCEPTIONS = 28, 30  # of the last run, ns; how many (about)
 # Values of an endpoint's overflow cell other than 0 (ipcmules/signals/taker.py).
 MARKED, NUDGED = 1, 2
 #: In E_FLAGS: registered outside loading the app, by the process in the owner cells.

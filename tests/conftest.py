@@ -11,16 +11,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 import leftovers
+from ipcmules.messages import sizing
 from realuwsgi import start_uwsgi, uwsgi_binary  # noqa: F401 # fixtures of tests/interop
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)
+
+#: Bytes of RLIMIT_MSGQUEUE that a test may have for its buses: about two mules, the pool and two farms.
+PART = 160_000
 
 
 class BusEnvironment(dict[str, str]):
@@ -34,7 +40,6 @@ class BusEnvironment(dict[str, str]):
         self.runtime = directory / "run"
         self.state = directory / "state"
         self.reason_to_leave = ""
-        self.limit = -1  #: descriptor of the lock that large_bus makes exclusive
 
     def may_leave_objects(self, reason: str) -> None:
         """Call this where a bus cannot clean up, as a master killed for good. Processes must still end."""
@@ -62,7 +67,9 @@ def watched_directory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def bus_env(watched_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BusEnvironment]:
+def bus_env(
+    watched_directory: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[BusEnvironment]:
     """Fresh runtime and state directories, set in os.environ; afterwards nothing of their buses may be left.
 
     Cleans up in every case, then fails the test that left something.
@@ -76,8 +83,7 @@ def bus_env(watched_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     if not _installed():
         paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    with _queue_limit() as limit:
-        environment.limit = limit
+    with _queue_bytes(everything="large_bus" in request.fixturenames):
         yield environment
         left = leftovers.end_processes(environment.runtime, grace=3.0)
         objects = leftovers.remove_objects(environment.runtime, watched_directory / "seen")
@@ -90,29 +96,40 @@ def bus_env(watched_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 @pytest.fixture
 def large_bus(bus_env: BusEnvironment) -> None:
     """For a bus of many mules, or of a large share of the limit: no other test has a bus meanwhile."""
-    with _turnstile():
-        # flock(2): the conversion gives the shared lock up first, so two that convert don't block each other.
-        fcntl.flock(bus_env.limit, fcntl.LOCK_EX)
 
 
 @contextlib.contextmanager
-def _queue_limit() -> Iterator[int]:
-    """Hold the user's RLIMIT_MSGQUEUE shared: it is the user's, not the process's, so tests share it.
+def _queue_bytes(everything: bool) -> Iterator[None]:
+    """Hold a part of the user's RLIMIT_MSGQUEUE, or all of it.
 
-    Yields the descriptor of the lock, which large_bus makes exclusive.
+    The limit is the user's, not the process's: all workers of all suites that run here share it. A bus takes
+    what is left if that is less than it would like, but its tests want room, and the last one finds none.
     """
-    with _lock_file("limit").open("w") as file:
-        with _turnstile():
-            fcntl.flock(file, fcntl.LOCK_SH)
-        yield file.fileno()
-
-
-@contextlib.contextmanager
-def _turnstile() -> Iterator[None]:
-    """Everybody passes here before the limit's lock, so that who waits for all others comes to a turn."""
-    with _lock_file("turnstile").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    parts = max(1, min(sizing.limits().bytes // PART, 64))
+    with contextlib.ExitStack() as stack:
+        # Everybody passes the turnstile, so that who waits for all parts comes to a turn.
+        with _lock_file("turnstile").open("w") as turnstile:
+            fcntl.flock(turnstile, fcntl.LOCK_EX)
+            files = [stack.enter_context(_lock_file(f"part{number}").open("w")) for number in range(parts)]
+            if everything:
+                for each in files:
+                    fcntl.flock(each, fcntl.LOCK_EX)
+            else:
+                while not any(map(_locked, files)):
+                    time.sleep(0.005)
+        for each in files:
+            # Not by closing alone: a child that the test forked has the same open file (flock(2)).
+            stack.callback(fcntl.flock, each, fcntl.LOCK_UN)
         yield
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock it if nobody else has."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _lock_file(name: str) -> Path:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,6 +111,7 @@ def test_status_as_json(bus: Launcher, bus_name: str) -> None:
         "workers",
         "farms",
         "queues",
+        "listener",
         "locks",
     }
     assert (found["bus"], found["state"], found["master"]) == (bus_name, "ready", {"pid": bus.pid})
@@ -136,10 +136,8 @@ def test_status_as_a_table(bus: Launcher, bus_name: str) -> None:
 
 
 def test_stop(bus: Launcher) -> None:
-    began = time.monotonic()
     stopped = run_cli("stop")
     assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "", "")
-    assert time.monotonic() - began < 10
     assert bus.wait(5) == 0
 
 

@@ -309,6 +309,41 @@ def test_the_real_decorators_run_over_our_module(bus_env: object, bus_name: str,
     assert launcher.code == 0, launcher.output()
 
 
+def test_workers_of_a_server_have_numbers_without_handlers(
+    bus_env: object, bus_name: str, tmp_path: Path
+) -> None:
+    write(
+        tmp_path,
+        "server.py",
+        """
+        import os, sys, uwsgi
+        print("command", uwsgi.worker_id(), flush=True)
+        ends = []
+        for number in range(2):
+            read, written = os.pipe()
+            if os.fork() == 0:
+                os.read(read, 1)
+                print("child", number, uwsgi.worker_id(), uwsgi.worker_id(), flush=True)
+                os.read(read, 1)
+                os._exit(0)
+            ends.append(written)
+        for each in ends:
+            os.write(each, b"x")
+            while sum(1 for _ in uwsgi.workers()) < ends.index(each) + 1:
+                pass
+        for each in ends:
+            os.write(each, b"x")
+            os.wait()
+        print("command", uwsgi.worker_id(), flush=True)
+        """,
+    )
+    options = ("--bus", bus_name, "--compat", "--mules", "1")
+    with Launcher(*options, command=[sys.executable, "server.py"], cwd=tmp_path) as launcher:
+        assert launcher.wait() == 0, launcher.output()
+    said = sorted(launcher.stdout.splitlines())
+    assert said == ["child 0 1 1", "child 1 2 2", "command 0", "command 0"], launcher.output()
+
+
 def test_alarms(bus_env: object, bus_name: str, app: Path) -> None:
     script = textwrap.dedent(
         """

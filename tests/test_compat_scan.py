@@ -5,9 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
-
-import ipcmules
 from scripts import write
 from support import Launcher
 
@@ -80,7 +77,6 @@ def test_a_free_signal_is_looked_for_in_any_order(bus_env: object, bus_name: str
     assert launcher.stdout.startswith("True "), launcher.output()
 
 
-@pytest.mark.skipif(not hasattr(ipcmules, "list_events"), reason="this version has no timers")
 def test_a_timer_on_a_scanned_signal_is_one_timer(bus_env: object, bus_name: str, tmp_path: Path) -> None:
     """Ten processes load an app's parts in different orders, each choosing a free signal for its timer."""
     for name in "abc":

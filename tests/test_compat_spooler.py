@@ -8,18 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import ipcmules
-from ipcmules import wire
-from ipcmules.listener import pickles
+from ipcmules import signatures, wire
 from scripts import write
 from support import Launcher, wait_until
 
-spooler = pytest.mark.skipif(not hasattr(ipcmules, "spool"), reason="this version has no spooler")
 
-
-@spooler
 def test_names_and_results(bus_env: object, bus_name: str, tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -83,7 +77,6 @@ def test_names_and_results(bus_env: object, bus_name: str, tmp_path: Path) -> No
     assert any(re.match(r"plain \[.*\('a', 'b'\).*\] True", each) for each in said), launcher.output()
 
 
-@spooler
 def test_tasks_over_a_socket(bus_env: object, bus_name: str, tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -115,9 +108,9 @@ def test_tasks_over_a_socket(bus_env: object, bus_name: str, tmp_path: Path) -> 
 
         call = {b"ud_spool_func": b"called", b"args": pickle.dumps((1, 2)), b"kwargs": pickle.dumps({})}
         call[b"ud_spool_ret"] = b"-2"
-        wire.send_task(pickles.sign(call, b"k" * 32), found[1])
+        wire.send_task(signatures.sign(call, b"k" * 32), found[1])
         launcher.wait_output("called (1, 2)\n")
-        for wrong in (call, pickles.sign(call, b"wrong" * 8)):
+        for wrong in (call, signatures.sign(call, b"wrong" * 8)):
             assert ipcmules.send_message(found[1], 17, 0, wrong) is True
         wait_until(lambda: len(_dead(tmp_path)) == 2, what="two buried tasks")
         listed = subprocess.run(
@@ -201,7 +194,6 @@ def test_uwsgi_tasks_in_mules(bus_env: object, bus_name: str, tmp_path: Path) ->
     assert sorted(said) == ["auto 5 None", "mule 1 1 b'3' True", "runtime 4"]
 
 
-@spooler
 def test_uwsgi_tasks_in_a_spooler(bus_env: object, bus_name: str, tmp_path: Path) -> None:
     said = tasks(
         tmp_path,
@@ -225,7 +217,6 @@ def test_uwsgi_tasks_in_a_spooler(bus_env: object, bus_name: str, tmp_path: Path
     ]
 
 
-@pytest.mark.skipif(not hasattr(ipcmules, "add_timer"), reason="this version has no timers")
 def test_uwsgi_tasks_on_timers(bus_env: object, bus_name: str, tmp_path: Path) -> None:
     said = tasks(
         tmp_path,

@@ -141,7 +141,7 @@ TOML_FILES: list[tuple[str, list[str]]] = [
 
 @pytest.fixture(autouse=True)
 def no_bus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refuse(*_: object) -> int:
+    def refuse(*_: object, **__: object) -> int:
         raise AssertionError("the master was called with a wrong configuration")
 
     monkeypatch.setattr(master, "run", refuse)

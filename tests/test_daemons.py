@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -90,9 +89,8 @@ def test_a_stop_kills_a_daemon_that_will_not_end(
     arguments = ["--mule-reload-mercy", "1", "--attach-daemon", daemon(family, "deaf")]
     with Launcher("--bus", bus_name, *arguments) as launcher:
         family_ = pids(family.parent, "parent") + pids(family.parent, "child")
-        began = time.monotonic()
         assert launcher.stop() == 0
-        assert time.monotonic() - began < 5 and gone(*family_)
+        assert gone(*family_)
 
 
 @pytest.mark.parametrize("deaf", [False, True])

@@ -370,6 +370,35 @@ with ipcmules.attach({name!r}) as bus:
         assert attached("", source.format(name=bus_name), tmp_path) == 10_000
 
 
+@pytest.mark.parametrize("more", [(), ("--lazy-apps",)])
+def test_thousands_while_the_app_is_loaded(
+    more: tuple[str, ...], bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    """They are published together, but the app can list and remove what it has registered so far."""
+    app(
+        tmp_path,
+        """
+asked = []
+from ipcmules import control
+ask = control.ask
+control.ask = lambda *all, **more: (asked.append(1), ask(*all, **more))[1]
+ipcmules.add_timer(5, 60)
+ipcmules.add_timer(6, 61)
+said("first", len(asked), len(ipcmules.list_events()), ipcmules.remove_timer(5))
+for each in range(2500):
+    ipcmules.add_timer(7, 3600 + each)
+@signal(8, target="mule")
+def eight(number): said("asked", len(asked))
+""",
+    )
+    with start(bus_name, tmp_path, *more) as launcher:
+        assert len(listed(bus_name)) == 2501
+        assert lines(launcher, "first") == [["0", "2", "1"]]
+        assert run_cli("signal", "--bus", bus_name, "8").returncode == 0
+        assert wait_lines(launcher, "asked", 1) == [["6"]]  # publish, list, remove, and three thousands
+        assert not {5} & {each["signal"] for each in listed(bus_name)}
+
+
 def test_wrong_arguments(bus_env: BusEnvironment) -> None:
     for wrong in (0, -1, float("nan"), 1e300):
         with pytest.raises(ValueError):

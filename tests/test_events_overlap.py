@@ -47,6 +47,14 @@ def test_a_slow_handler(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) 
     assert_one_after_the_other(launcher)
 
 
+def test_a_slow_handler_in_spoolers(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
+    write(tmp_path, "time.sleep(0.05)", "mstimer(10, target='spooler', overlap=False)")
+    with start(bus_name, tmp_path, "--spooler", "tasks", "--spooler-processes", "2", mules=0) as launcher:
+        wait_lines(launcher, "run", 10)
+        assert event(bus_name, "run")["skips"] > 0
+    assert_one_after_the_other(launcher)
+
+
 def test_a_quick_handler_in_many_mules_and_often(
     bus_env: BusEnvironment, bus_name: str, tmp_path: Path
 ) -> None:

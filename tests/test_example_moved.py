@@ -9,26 +9,26 @@ from pathlib import Path
 
 import pytest
 
-import ipcmules
 import moved
-from support import Launcher, wait_until
+from support import Launcher, run_cli, wait_until
 
-complete = pytest.mark.skipif(
-    not hasattr(ipcmules, "spool") or not hasattr(ipcmules, "add_timer"),
-    reason="this version has no spooler or no timers",
-)
+EXAMPLES = [("uwsgi_flask", "shop:app"), ("uwsgi_django", "shop.wsgi:application")]
 
 
-@complete
-@pytest.mark.parametrize(
-    ("example", "application"), [("uwsgi_flask", "shop:app"), ("uwsgi_django", "shop.wsgi")]
-)
-def test_moved_over(bus_env: object, bus_name: str, tmp_path: Path, example: str, application: str) -> None:
-    environment = moved.prepare(example, tmp_path)
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("configuration", [("--compat", "--ini", "uwsgi.ini"), ("--config", "ipcmules.toml")])
+@pytest.mark.parametrize(("example", "application"), EXAMPLES)
+def test_moved_over(
+    bus_env: object,
+    bus_name: str,
+    tmp_path: Path,
+    example: str,
+    application: str,
+    configuration: tuple[str, ...],
+) -> None:
+    directory = moved.prepare(example, tmp_path)
     gunicorn = [sys.executable, "-m", "gunicorn", "-w", "2", "-b", "127.0.0.1:0", application]
-    options = ("--bus", bus_name, "--compat", "--ini", "uwsgi.ini")
-    directory = moved.EXAMPLES / example
-    with Launcher(*options, command=gunicorn, cwd=directory, env=environment) as launcher:
+    with Launcher("--bus", bus_name, *configuration, command=gunicorn, cwd=directory) as launcher:
         found = wait_until(lambda: re.search(r"Listening at: http://127.0.0.1:(\d+)", launcher.stderr), 30)
         try:
             moved.check(example, int(found[1]))
@@ -38,7 +38,17 @@ def test_moved_over(bus_env: object, bus_name: str, tmp_path: Path, example: str
     assert "Traceback" not in launcher.stderr
 
 
-@complete
+@pytest.mark.parametrize(("example", "application"), EXAMPLES)
+def test_the_toml_file_is_what_migrate_writes(
+    monkeypatch: pytest.MonkeyPatch, example: str, application: str
+) -> None:
+    monkeypatch.chdir(moved.EXAMPLES / example)
+    done = run_cli("migrate", "uwsgi.ini", "-o", "-")
+    assert done.returncode == 0, done
+    assert done.stdout == (moved.EXAMPLES / example / "ipcmules.toml").read_text()
+    assert f"gunicorn --bind 127.0.0.1:8000 --workers 2 {application}" in done.stderr
+
+
 def test_uwsgi_tasks(bus_env: object, bus_name: str, tmp_path: Path) -> None:
     environment = {**os.environ, "SAID": str(tmp_path / "said"), "PYTHONWARNINGS": "ignore"}
     options = ("--bus", bus_name, "--compat", "--mules", "1", "--import", "jobs")

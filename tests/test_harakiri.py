@@ -191,10 +191,8 @@ def test_a_mule_is_replaced_after_its_number_of_messages(
                 ipcmules.mule_msg(b"m%d" % n, 1)
         """
         scripts.write(app, "sender.py", sender)
-        began = time.monotonic()
         scripts.output(app / "sender.py")
         launcher.wait_output("got m9")
-        assert time.monotonic() - began < 5
         got = re.findall(r"got (\w+) (\d+)", launcher.stdout)
         assert [text for text, _pid in got] == [f"m{n}" for n in range(10)]
         by_pid = [sum(pid == each for _text, pid in got) for each in dict.fromkeys(pid for _text, pid in got)]

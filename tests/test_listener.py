@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -65,6 +66,9 @@ def test_signals_and_calls_from_outside(bus_env: object, bus_name: str, tmp_path
             ipcmules.send_message(address, 17, 0, {"key": "value"})
         wait_until(lambda: "has no spooler" in launcher.stderr)
         assert (os.stat(tmp_path / "sub.sock").st_mode & 0o777) == 0o600
+        said = json.loads(run_cli("status", "--bus", bus_name, "--json").stdout)["listener"]
+        assert said["addresses"] == [address, "sub.sock"] and psutil.pid_exists(said["pid"])
+        assert f"listening: {address}, sub.sock (pid " in run_cli("status", "--bus", bus_name).stdout
     assert not (tmp_path / "sub.sock").exists()
 
 
@@ -123,6 +127,8 @@ def test_a_killed_listener_is_started_again_and_what_waited_is_served(
         process.send_signal(signal.SIGKILL)
         ipcmules.signal(5, address)
         launcher.wait_output("five\n")
+        said = json.loads(run_cli("status", "--bus", bus_name, "--json").stdout)["listener"]
+        assert said["pid"] != process.pid and said["addresses"] == [address]
 
 
 def test_addresses_that_cannot_be_had(bus_env: object, bus_name: str, tmp_path: Path) -> None:
@@ -148,13 +154,28 @@ def test_key_files(bus_env: object, bus_name: str, tmp_path: Path) -> None:
     assert done.returncode == 2 and "No such file" in done.stderr
 
 
+class _Harm:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("true",)
+
+
 def test_pickles_without_a_signature_are_buried(tmp_path: Path) -> None:
     from ipcmules.listener import pickles
 
     task = {b"ud_spool_func": b"f", b"args": pickle.dumps(()), b"kwargs": pickle.dumps({})}
     assert pickles.would_be_loaded(task)
     assert pickles.would_be_loaded({b"anything": pickle.dumps(print)})
-    assert not pickles.would_be_loaded({b"anything": b"a plain value", b"other": b""})
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        for end in (b"", b"and more, which pickle.loads() does not read"):
+            assert pickles.would_be_loaded({b"anything": pickle.dumps(_Harm(), protocol) + end})
+    for harmful in (
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"(S'true'\nios\nsystem\n.",
+        b"0cos\nsystem\n(S'true'\ntR",
+    ):
+        assert pickles.would_be_loaded({b"anything": harmful})
+    for plain in (b"a plain value", b"", b"collected\nin two lines\n.", b"\x80", "caf\u00e9.".encode()):
+        assert not pickles.would_be_loaded({b"anything": plain})
     path = Path(pickles.bury(task, str(tmp_path)))
     data = path.read_bytes()
     assert path.parent == tmp_path / "dead" and wire.unpack_vars(data[4:]) == task

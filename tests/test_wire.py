@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipcmules import wire
-from ipcmules.listener import pickles
+from ipcmules import signatures, wire
 
 strings = st.lists(st.binary(max_size=300), max_size=20)
 variables = st.dictionaries(st.binary(max_size=50), st.binary(max_size=300), max_size=20)
@@ -68,14 +66,14 @@ def test_what_is_cut_is_refused(values: list[bytes], data: st.DataObject) -> Non
 
 @given(variables, st.binary(min_size=16, max_size=40), st.binary(min_size=16, max_size=40))
 def test_signatures(values: dict[bytes, bytes], key: bytes, other: bytes) -> None:
-    values.pop(pickles.SIGNATURE, None)
-    signed = pickles.sign(values, key)
+    values.pop(signatures.SIGNATURE, None)
+    signed = signatures.sign(values, key)
     copy = dict(signed)
-    assert pickles.take_signature(copy, key) and copy == values
-    assert pickles.take_signature(dict(signed), other) is (key == other)
-    assert not pickles.take_signature({**signed, b"one more": b""} if b"one more" not in signed else {}, key)
-    assert not pickles.take_signature(dict(values), key)
-    assert not pickles.take_signature(dict(signed), b"")
+    assert signatures.take(copy, key) and copy == values
+    assert signatures.take(dict(signed), other) is (key == other)
+    assert not signatures.take({**signed, b"one more": b""} if b"one more" not in signed else {}, key)
+    assert not signatures.take(dict(values), key)
+    assert not signatures.take(dict(signed), b"")
 
 
 @pytest.mark.parametrize(
@@ -152,8 +150,5 @@ def test_a_client_is_refused_or_reaches_nobody() -> None:
 
 
 def test_a_server_that_says_nothing_does_not_hold_a_client() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        began = time.monotonic()
-        with pytest.raises(OSError, match="did not answer"):
-            wire.send_signal(1, f"127.0.0.1:{server.getsockname()[1]}", 0.2)
-        assert time.monotonic() - began < 10
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(OSError, match="did not answer"):
+        wire.send_signal(1, f"127.0.0.1:{server.getsockname()[1]}", 0.2)

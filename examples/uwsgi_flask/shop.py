@@ -2,8 +2,12 @@
 
     uwsgi --ini uwsgi.ini
     ipcmules run --compat --ini uwsgi.ini -- gunicorn -w 2 -b 127.0.0.1:8000 shop:app
+    ipcmules run --config ipcmules.toml -- gunicorn -w 2 -b 127.0.0.1:8000 shop:app
 
-The code and uwsgi.ini are the same for both.
+The code is the same for all three. `ipcmules migrate uwsgi.ini -o ipcmules.toml` wrote ipcmules.toml. Then:
+
+    curl -d to=someone@example.org http://127.0.0.1:8000/orders
+    curl http://127.0.0.1:8000/state
 """
 
 import os
@@ -12,19 +16,19 @@ import uwsgi
 from flask import Flask, jsonify, request
 from uwsgidecorators import cron, lock, mulefunc, spool, timer
 
-DATA = os.environ.get("DATA", ".")
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 app = Flask(__name__)
 
 
 def note(name, text):
-    with open(os.path.join(DATA, name), "a") as file:
+    with open(os.path.join(HERE, name), "a") as file:
         file.write(f"{text}\n")
 
 
 def lines(name):
     try:
-        with open(os.path.join(DATA, name)) as file:
+        with open(os.path.join(HERE, name)) as file:
             return file.read().splitlines()
     except FileNotFoundError:
         return []
@@ -53,9 +57,9 @@ def beat(signum):
     note("beats", uwsgi.mule_id())
 
 
-@cron(0, 3, -1, -1, -1, target="mule")
-def close_the_day(signum):
-    note("days", "closed")
+@cron(-1, -1, -1, -1, -1, target="mule")
+def close_the_minute(signum):
+    note("minutes", len(lines("orders")))
 
 
 @app.post("/orders")
@@ -68,4 +72,4 @@ def order():
 
 @app.get("/state")
 def state():
-    return jsonify({name: lines(name) for name in ("orders", "bills", "mails", "beats")})
+    return jsonify({name: lines(name) for name in ("orders", "bills", "mails", "beats", "minutes")})

@@ -112,7 +112,7 @@ def _spooling(given: Given, directory: str) -> dict[str, Any]:
 def _key_file(name: str, directory: str) -> str:
     if not name:
         return ""
-    from ipcmules.listener.requests import read_key
+    from ipcmules.signatures import read_key
 
     path = os.path.join(directory, name)
     try:

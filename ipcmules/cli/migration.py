@@ -58,6 +58,8 @@ def read(path: str, server: str) -> Migration:
             taken.append((entry.key, entry.value))
         elif line.kind == "look" and not logic and entry.key not in ("alias", "plugin"):
             taken.append(("set", f"{entry.key}={entry.value}"))
+        elif entry.key in ("processes", "workers", "p"):
+            taken.append(("set", f"processes={entry.value}"))  # uwsgi.numproc
         lines.append(line)
     return Migration(lines, _toml(path, taken), _command(path, entries, server))
 

@@ -13,6 +13,7 @@ import posix_ipc
 from ipcmules import description as descriptions
 from ipcmules import liveness, table
 from ipcmules.description import Description, QueueSpec
+from ipcmules.listener import report
 from ipcmules.master import deaths
 from ipcmules.places import Places
 from ipcmules.table import Table
@@ -51,6 +52,7 @@ def take(where: Places) -> dict[str, Any]:
         "workers": _workers(shared) if shared is not None else [],
         "farms": {each.name: list(each.mules) for each in found.config.farms},
         "queues": [_queue(each) for each in found.queues],
+        "listener": report.read(where),
         "locks": found.config.locks,
         "signals": {"dropped": shared.cells[table.H_DROPPED] if shared is not None else 0},
     }
@@ -66,6 +68,7 @@ def _nothing(where: Places, state: str, pid: int) -> dict[str, Any]:
         "workers": [],
         "farms": {},
         "queues": [],
+        "listener": None,
         "locks": 0,
         "signals": {"dropped": 0},
     }

@@ -35,6 +35,9 @@ def _print(found: dict[str, Any]) -> None:
         console.width = _WIDE
     master = f", master pid {found['master']['pid']}" if found["master"]["pid"] else ""
     console.print(f"bus {found['bus']}: {found['state']}{master}", markup=False, soft_wrap=True)
+    if found["listener"] is not None:
+        addresses, pid = ", ".join(found["listener"]["addresses"]), found["listener"]["pid"]
+        console.print(f"listening: {addresses} (pid {pid})", markup=False, soft_wrap=True)
     if not found["mules"] and not found["workers"] and not found["spoolers"]:
         return
     console.print(_processes(found))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ipcmules import membership
+from ipcmules import membership, spooling
 from ipcmules.mule import hooks
 
 #: The names whose assignment matters.
@@ -123,16 +123,7 @@ def _call_atexit() -> None:
 
 
 def _set_spooler(value: Any) -> None:
-    import ipcmules
-
-    set_spooler = getattr(ipcmules, "set_spooler", None)
-    if set_spooler is None:
-        return  # there is no spooler here
-    if value is None:
-        set_spooler(None)
-    elif "spooler" not in _done:
-        _done.add("spooler")
-        set_spooler(_call_spooler)
+    spooling.set_spooler(_call_spooler if value is not None else None)
 
 
 def _call_spooler(task: dict[Any, Any]) -> Any:

@@ -55,10 +55,8 @@ def _described(config: BusConfig) -> dict[str, list[str | None]]:
         found["locks"] = [str(config.locks)]
     if config.settings:
         found["set"] = [f"{key}={value}" for key, value in config.settings]
-    # The spooler is another part's: a bus without it has no such field.
-    spoolers = [str(each.directory) for each in getattr(config, "spoolers", ())]
-    if spoolers:
-        found["spooler"] = list(spoolers)
+    if config.spoolers:
+        found["spooler"] = [each.directory for each in config.spoolers]
     return found
 
 

@@ -6,7 +6,7 @@ import os
 import socket
 from typing import Any
 
-from ipcmules import membership, table
+from ipcmules import api, membership, presence, processes, table
 from ipcmules.compat import opt
 from ipcmules.config import BusConfig
 from ipcmules.membership import Membership
@@ -75,6 +75,32 @@ def _worker(member: Membership, number: int) -> dict[str, Any]:
     }
 
 
+#: The process that has asked for its worker number, and the one that is known to be none of a server's.
+_asked = _no_worker = 0
+
+
+def worker_id() -> int:
+    """uwsgi.worker_id(): the number of this worker, 0 elsewhere.
+
+    A process that the command has started (a worker of a web server) takes a number when it asks, with or
+    without handlers: code elects a leader by `worker_id() == 1`. The command itself may be a shell or a
+    one-off program, and has a number only if it has registered something.
+    """
+    global _asked, _no_worker
+    found, pid = api.worker_id(), os.getpid()
+    member = membership.peek()
+    if found or member is None or member.role != "attached" or _no_worker == pid:
+        return found
+    if member.description.master not in processes.ancestors()[1:]:
+        _no_worker = pid
+        return 0
+    if not _asked:
+        presence.also_when(lambda: _asked == os.getpid(), lambda _member: None)
+    _asked = pid
+    presence.ensure(member)
+    return member.worker
+
+
 def memory(pid: int | str = "self") -> tuple[int, int]:
     """Resident and virtual size of a process in bytes, zeros if it is gone (proc(5), statm)."""
     try:
@@ -121,10 +147,11 @@ def magic_table() -> dict[bytes, bytes]:
 
 def has_spooler() -> bool:
     """True where the bus has a spooler: uWSGI's module has the spooler names only then."""
-    return bool(getattr(config(), "spoolers", ()))
+    found = config()
+    return found is not None and bool(found.spoolers)
 
 
 def spoolers() -> tuple[bytes, ...]:
     """The real path of each spooler's directory."""
-    found = getattr(config(), "spooler_directories", ())
-    return tuple(os.fsencode(each) for each in found)
+    found = config()
+    return tuple(map(os.fsencode, found.spooler_directories)) if found is not None else ()

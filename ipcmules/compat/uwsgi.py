@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import ipcmules
-from ipcmules import api, locking, membership, procedures, signalling
+from ipcmules import api, locking, membership, procedures, scheduling, signalling
 from ipcmules import log as _log
 from ipcmules import wire as _wire
 from ipcmules.compat import absent, live, state
@@ -107,30 +107,30 @@ signal_received = signalling.signal_received
 def add_timer(signum: int, seconds: float, /) -> None:
     """Raise a signal every so many seconds; 0 or less never fires, as there."""
     if seconds > 0:
-        _native("add_timer")(signum, seconds)
+        scheduling.add_timer(signum, seconds)
 
 
 def add_ms_timer(signum: int, milliseconds: float, /) -> None:
     """The same in milliseconds."""
     if milliseconds > 0:
-        _native("add_ms_timer")(signum, milliseconds)
+        scheduling.add_ms_timer(signum, milliseconds)
 
 
 def add_rb_timer(signum: int, seconds: float, iterations: int = 0, /) -> None:
     """Raise a signal every so many seconds, so often (0: for ever)."""
     if seconds > 0 or iterations:
-        _native("add_rb_timer")(signum, max(seconds, 0), iterations)
+        scheduling.add_rb_timer(signum, max(seconds, 0), iterations)
 
 
 def add_cron(signum: int, minute: int, hour: int, day: int, month: int, weekday: int, /) -> bool:
     """Raise a signal at the minutes that match."""
-    _native("add_cron")(signum, minute, hour, day, month, weekday)
+    scheduling.add_cron(signum, minute, hour, day, month, weekday)
     return True
 
 
 def add_file_monitor(signum: int, filename: str, /) -> None:
     """Raise a signal when a file changes."""
-    _native("add_file_monitor")(signum, filename)
+    scheduling.add_file_monitor(signum, filename)
 
 
 # Locks
@@ -165,7 +165,7 @@ def _not_in_spooler() -> None:
 # Processes
 
 masterpid = api.masterpid
-worker_id = api.worker_id
+worker_id = state.worker_id
 workers = state.workers
 mem = state.memory
 ready = state.ready
@@ -343,18 +343,21 @@ def __dir__() -> Iterable[str]:
     return sorted(names | set(_LOOKED_UP))
 
 
-def _native(name: str) -> Any:
-    found = getattr(ipcmules, name, None)
-    if found is None:
-        raise NotImplementedError(f"uwsgi.{name}(): this version of ipcmules has no {name}")
-    return found
-
-
 #: What stands here for this module's own sake.
 _OWN = frozenset(
     {
         *("annotations", "os", "sys", "time", "Callable", "Iterable", "Any", "ipcmules", "api", "locking"),
-        *("membership", "procedures", "absent", "live", "state", "LockError", "UnknownTarget", "log_"),
+        *(
+            "membership",
+            "procedures",
+            "scheduling",
+            "absent",
+            "live",
+            "state",
+            "LockError",
+            "UnknownTarget",
+            "log_",
+        ),
         *("post_fork_hook", "mule_msg_hook", "atexit"),
     }
 )

@@ -90,9 +90,8 @@ def mule_msg_dispatcher(message: bytes) -> Any:
 
 def manage_spool_request(vars: dict[Any, Any]) -> int:
     """Run a task of a decorated function, as a spooler does."""
-    from importlib import import_module
+    from ipcmules.spooler import calls
 
-    calls = import_module("ipcmules.spooler.calls")
     name = calls.name_in(vars)
     found = calls.find(name) if name is not None else None
     if found is None:
@@ -100,29 +99,22 @@ def manage_spool_request(vars: dict[Any, Any]) -> int:
     return int(found.run(vars))
 
 
-def _native(name: str) -> Callable[..., Any]:
-    found: Callable[..., Any] | None = getattr(_decorators, name, None)
-    if found is None:
-        raise NotImplementedError(f"@{name}: this version of ipcmules has no such decorator")
-    return found
-
-
 def timer(secs: float, **kwargs: Any) -> Callable[..., Any]:
     """@timer(30, target="mule"): every so many seconds. signum= chooses the signal. 0 never fires, as
     there."""
     if secs <= 0:
         return signal(kwargs.get("signum"), kwargs.get("target", ""))
-    return _native("timer")(secs, **kwargs)  # type: ignore[no-any-return] # looked up by name
+    return _decorators.timer(secs, **kwargs)
 
 
 def mstimer(msecs: float, **kwargs: Any) -> Callable[..., Any]:
     """@mstimer(500): every so many milliseconds."""
-    return _native("mstimer")(msecs, **kwargs)  # type: ignore[no-any-return] # as above
+    return _decorators.mstimer(msecs, **kwargs)
 
 
 def rbtimer(secs: float, **kwargs: Any) -> Callable[..., Any]:
     """@rbtimer(30): as @timer."""
-    return _native("rbtimer")(secs, **kwargs)  # type: ignore[no-any-return] # as above
+    return _decorators.rbtimer(secs, **kwargs)
 
 
 def cron(
@@ -135,35 +127,33 @@ def cron(
 ) -> Callable[..., Any]:
     """@cron(minute, hour, day, month, dayweek): -1 is any. @cron("*/5 * * * *") is an addition."""
     fields = (minute,) if hour is None else (minute, hour, day, month, dayweek)
-    return _native("cron")(*fields, **kwargs)  # type: ignore[no-any-return] # as above
+    return _decorators.cron(*fields, **kwargs)
 
 
 def filemon(fsobj: str, **kwargs: Any) -> Callable[..., Any]:
     """@filemon("/tmp"): when it changes."""
-    return _native("filemon")(fsobj, **kwargs)  # type: ignore[no-any-return] # as above
+    return _decorators.filemon(fsobj, **kwargs)
 
 
-def _spooled(name: str, f: Callable[..., Any] | None, pass_arguments: bool) -> Any:
+def _spooled(decorator: Callable[..., Any], f: Callable[..., Any] | None, pass_arguments: bool) -> Any:
     if uwsgi.masterpid() and "spooler" not in uwsgi.opt:
-        raise Exception(f"you have to enable the uWSGI spooler to use @_{name} decorator")
-    return (
-        _native(name)(f, pass_arguments=pass_arguments) if f else _native(name)(pass_arguments=pass_arguments)
-    )
+        raise Exception(f"you have to enable the uWSGI spooler to use @_{decorator.__name__} decorator")
+    return decorator(f, pass_arguments)
 
 
 def spool(f: Callable[..., Any] | None = None, pass_arguments: bool = False) -> Any:
     """Run a function in a spooler, once."""
-    return _spooled("spool", f, pass_arguments)
+    return _spooled(_decorators.spool, f, pass_arguments)
 
 
 def spoolraw(f: Callable[..., Any] | None = None, pass_arguments: bool = False) -> Any:
     """Run a function in a spooler; it returns SPOOL_OK, SPOOL_RETRY or SPOOL_IGNORE."""
-    return _spooled("spoolraw", f, pass_arguments)
+    return _spooled(_decorators.spoolraw, f, pass_arguments)
 
 
 def spoolforever(f: Callable[..., Any] | None = None, pass_arguments: bool = False) -> Any:
     """Run a function in a spooler again and again."""
-    return _spooled("spoolforever", f, pass_arguments)
+    return _spooled(_decorators.spoolforever, f, pass_arguments)
 
 
 spool_decorate = spoolraw

@@ -7,10 +7,11 @@ import os
 import signal
 import socket
 
-from ipcmules import log, membership
+from ipcmules import log, membership, signatures
+from ipcmules.listener import report
 from ipcmules.listener.connections import Connections
 from ipcmules.listener.peers import Peers
-from ipcmules.listener.requests import Requests, read_key
+from ipcmules.listener.requests import Requests
 from ipcmules.places import BUS_VARIABLE, places
 
 
@@ -25,8 +26,9 @@ def main(descriptors: list[int]) -> None:
     log.identify(where.bus, "listener")
     setproctitle.setproctitle(f"ipcmules: {where.bus} listener")
     config = membership.join(where, "attached").description.config
-    key = read_key(config.socket_key_file) if config.socket_key_file else b""
+    key = signatures.read_key(config.socket_key_file) if config.socket_key_file else b""
     listeners = [socket.socket(fileno=each) for each in descriptors]
+    report.write(where, report.names(config.sockets, listeners))
     asyncio.run(_serve(listeners, Requests(key), Peers(config.socket_allow)))
 
 

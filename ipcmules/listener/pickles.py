@@ -1,21 +1,19 @@
 """Tasks that a spooler would unpickle: from a socket they need a signature, else they go to dead/ unread.
 
-Whoever can have a pickle loaded can run anything. The signature is HMAC-SHA256 over the packed variables, in
-the variable ipcmules_signature (docs/formats-wire.md). Knows the wire and files.
+Whoever can have a pickle loaded can run anything. Knows the wire and files.
 """
 
 from __future__ import annotations
 
-import hmac
 import json
 import os
+import pickletools
+import re
 import secrets
 import socket
 import time
 
 from ipcmules import wire
-
-SIGNATURE = b"ipcmules_signature"
 
 #: What the names of tasks begin with, and those of the files that say why one was given up (docs/spooler.md).
 _TASK, _WHY = "uwsgi_spoolfile_on_", "ipcmules_reason_on_"
@@ -24,20 +22,12 @@ _REASON = "it came over a socket without a valid signature, and its arguments ar
 #: Variables whose values uWSGI's decorators and uwsgi-tasks unpickle.
 _PICKLED = frozenset({b"args", b"kwargs", b"setup"})
 
-
-def sign(variables: dict[bytes, bytes], key: bytes) -> dict[bytes, bytes]:
-    """The variables with their signature."""
-    return {**variables, SIGNATURE: _digest(variables, key)}
-
-
-def take_signature(variables: dict[bytes, bytes], key: bytes) -> bool:
-    """Take the signature out of the variables. True if there was a right one."""
-    given = variables.pop(SIGNATURE, b"")
-    return bool(key and given) and hmac.compare_digest(given, _digest(variables, key))
-
-
-def _digest(variables: dict[bytes, bytes], key: bytes) -> bytes:
-    return hmac.digest(key, wire.pack_vars(variables), "sha256").hex().encode()
+#: What loading a pickle of protocol 0 or 1 needs to reach any code: a name to import ...
+_IMPORTS = frozenset({"GLOBAL", "INST"})
+#: ... as these opcodes give it, module and name;
+_NAME = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*\Z")
+#: ... and a call.
+_CALLS = frozenset({"INST", "OBJ", "REDUCE", "BUILD"})
 
 
 def would_be_loaded(variables: dict[bytes, bytes]) -> bool:
@@ -46,8 +36,21 @@ def would_be_loaded(variables: dict[bytes, bytes]) -> bool:
 
 
 def _looks_pickled(value: bytes) -> bool:
-    # Protocols 2 to 5 begin with their number, and every pickle ends with a dot.
-    return value[:1] == b"\x80" and value[1:2] in b"\x02\x03\x04\x05" and value.endswith(b".")
+    """True for what pickle.loads() would take, whatever follows the pickle's end (which it does not read)."""
+    # Protocols 2 to 5 begin with their number. No UTF-8 text begins with this byte.
+    if value[:1] == b"\x80" and value[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return True
+    # Protocols 0 and 1 begin with anything, and most text with an opcode. What can do harm imports and calls.
+    imported = False
+    try:
+        for opcode, argument, _ in pickletools.genops(value):
+            if opcode.name in _IMPORTS:
+                imported = imported or _NAME.match(str(argument)) is not None
+            if imported and opcode.name in _CALLS:
+                return True
+    except Exception:  # whatever it raises for what is no pickle
+        return False
+    return False
 
 
 def bury(variables: dict[bytes, bytes], directory: str) -> str:

@@ -5,12 +5,10 @@ Knows the wire and the flat functions; nothing of connections. Runs on threads: 
 
 from __future__ import annotations
 
-import os
 import time
-from typing import Any
 
 import ipcmules
-from ipcmules import log, membership, procedures, signalling, wire
+from ipcmules import log, membership, procedures, remote_spooling, signalling, signatures, spooling, wire
 from ipcmules.listener import pickles
 from ipcmules.wire import Header
 
@@ -61,14 +59,15 @@ class Requests:
 
     def _spool(self, payload: bytes) -> bool:
         variables = wire.unpack_vars(payload)
-        signed = pickles.take_signature(variables, self._key)
+        signed = signatures.take(variables, self._key)
         if not variables:
             raise wire.PacketError("a task without any variable")
         if b"body" in variables:
             raise wire.PacketError("a body cannot travel in a packet")
-        spool: Any = getattr(ipcmules, "spool", None)
-        directories = getattr(membership.current().description.config, "spoolers", ())
-        if spool is None or not directories:
+        if remote_spooling.is_address(variables.get(b"spooler", b"").decode(errors="replace")):
+            raise wire.PacketError("a task for another server is not passed on: send it there")
+        directories = membership.current().description.config.spoolers
+        if not directories:
             self.complain("spooler", "a task was refused: this bus has no spooler; add --spooler DIR")
             return False
         if not signed and pickles.would_be_loaded(variables):
@@ -80,7 +79,7 @@ class Requests:
                 "give both sides the same --socket-key-file",
             )
             return True
-        spool(variables)
+        spooling.spool(variables)
         return True
 
     def complain(self, kind: str, text: str) -> None:
@@ -89,18 +88,3 @@ class Requests:
         if now - self._said.get(kind, -_SAY_AGAIN) >= _SAY_AGAIN:
             self._said[kind] = now
             log.event("warning", f"socket: {text}")
-
-
-def read_key(path: str) -> bytes:
-    """The shared key: what is in the file, without spaces around. Raises ConfigError, OSError."""
-    with open(path, "rb") as file:
-        key = file.read(65536).strip()
-        mode = os.fstat(file.fileno()).st_mode
-    if len(key) < 16:
-        raise ipcmules.ConfigError(
-            f"the key in {path} has {len(key)} bytes: give at least 16, for example "
-            f"`openssl rand -hex 32 > {path}`"
-        )
-    if mode & 0o077:
-        raise ipcmules.ConfigError(f"the key file {path} can be read by others: chmod 600 {path}")
-    return key

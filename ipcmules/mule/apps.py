@@ -1,6 +1,7 @@
 """Loading the app: what --import names, with the bus's directory and paths importable.
 
-Runs in the template, or in each process with --lazy-apps. Knows configurations and Python's import system.
+Runs in the template, or in each process with --lazy-apps. Knows configurations, membership and Python's
+import system.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import sys
 from types import ModuleType
 
+from ipcmules import membership
 from ipcmules.config import BusConfig
 from ipcmules.errors import ConfigError
 
@@ -24,11 +26,20 @@ def prepare_path(config: BusConfig) -> None:
 
 
 def load(config: BusConfig) -> None:
-    """Load the app. Raises whatever it raises."""
-    if config.main:
-        prepare_main(config.main)
-    for name in config.imports:
-        load_one(name)
+    """Load the app, and publish what it registered. Raises whatever either raises."""
+    membership.loading = True
+    try:
+        if config.main:
+            prepare_main(config.main)
+        for name in config.imports:
+            load_one(name)
+    finally:
+        # First: what another thread records from now on it publishes itself.
+        membership.loading = False
+    member = membership.peek()
+    if member is not None:
+        for each in membership.on_loaded:
+            each(member)
 
 
 def load_one(name: str) -> ModuleType:

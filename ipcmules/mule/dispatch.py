@@ -7,7 +7,6 @@ a person does. Knows membership, the hooks and the log.
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import monotonic_ns
@@ -16,7 +15,6 @@ from typing import Any
 
 from ipcmules import log, membership, table
 from ipcmules.atomics import increment
-from ipcmules.membership import Membership
 from ipcmules.mule import harakiri
 from ipcmules.signals import hands
 
@@ -27,8 +25,8 @@ _BODY, _SIGNAL, _MESSAGE = (each << 8 for each in (table.DOES_BODY, table.DOES_S
 
 #: Shared numbers for which it was said already that this process has no handler.
 _unhandled: set[int] = set()
-#: Several threads of a process may dispatch; a cell of the table has one writer at a time.
-_counting = threading.Lock()
+#: What stands in the log for each signal; made once, as handlers are many and seldom raise.
+_HANDLERS = [f"the handler of signal {number}" for number in range(table.SIGNALS)]
 
 
 def run_signal(shared: int, unregistered: str = "log", task: Task | None = None) -> None:
@@ -44,7 +42,7 @@ def run_signal(shared: int, unregistered: str = "log", task: Task | None = None)
     member = membership.peek()
     if member is not None:
         member.last_signal = number
-        _count(member, table.R_SIGNALS)
+        hands.count(table.R_SIGNALS)
     handler = registry.handler(shared)
     if handler is None:
         hands.release(shared)
@@ -53,15 +51,16 @@ def run_signal(shared: int, unregistered: str = "log", task: Task | None = None)
             log.event("warning", f"signal {number} has no handler in this process: dropped (said once)")
         return
     if member is None:
-        _call(handler, f"the handler of signal {number}", number)
+        _call(handler, _HANDLERS[number], _SIGNAL | number, harakiri.handler_time, number)
         hands.release(shared)
         return
-    cells, entry = member.table.cells, member.table.entry(shared)
-    increment(member.table.base + 8 * entry + table.E_RUNS)
-    began = cells[entry + table.E_BEGAN] = monotonic_ns()
+    bus = member.table
+    cells, entry = bus.cells, bus.entry(shared)
+    increment(bus.base + 8 * entry + table.E_RUNS)
     result, raised = None, False
+    began = monotonic_ns()
     try:
-        result, raised = _call(handler, f"the handler of signal {number}", number)
+        result, raised = _call(handler, _HANDLERS[number], _SIGNAL | number, harakiri.handler_time, number)
     finally:
         if raised:
             cells[entry + table.E_EXCEPTIONS] += 1
@@ -79,24 +78,24 @@ def _task_ended(cells: memoryview, entry: int, shared: int, began: int) -> None:
 
 def run(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
     """Call a function of the app and return its result; log and count what it raises, with its traceback."""
-    return _call(function, what, *arguments)[0]
+    # A body has no argument, a hook the message.
+    kind, allowed = (_MESSAGE, harakiri.hook_time) if arguments else (_BODY, 0.0)
+    return _call(function, what, kind, allowed, *arguments)[0]
 
 
-def _call(function: Callable[..., Any], what: str, *arguments: Any) -> tuple[Any, bool]:
-    """As run(); returns also whether it raised something."""
-    # With a number it is called for a signal, with bytes for a message.
-    kind, allowed = _BODY, 0.0
-    if arguments:
-        if isinstance(arguments[0], int):
-            kind, allowed = _SIGNAL | arguments[0], harakiri.handler_time
-        else:
-            kind, allowed = _MESSAGE, harakiri.hook_time
+def _call(
+    function: Callable[..., Any], what: str, kind: int, allowed: float, *arguments: Any
+) -> tuple[Any, bool]:
+    """As run(); returns also whether it raised something.
+
+    kind: for R_DOING. allowed: seconds until harakiri, 0 for ever.
+    """
     cells, doing = harakiri.doing
     before, cells[doing] = cells[doing], kind
     guard = harakiri.arm(allowed) if allowed else None
     try:
         result = function(*arguments)
-        if _is_dropped(result):
+        if result is not None and _is_dropped(result):
             result.close()
             log.event(
                 "error",
@@ -108,9 +107,7 @@ def _call(function: Callable[..., Any], what: str, *arguments: Any) -> tuple[Any
         raise
     except BaseException:
         log.exception(f"{what}, {_name(function)}, raised:")
-        member = membership.peek()
-        if member is not None:
-            _count(member, table.R_EXCEPTIONS)
+        hands.count(table.R_EXCEPTIONS)
         return None, True
     finally:
         if guard is not None:
@@ -130,19 +127,6 @@ def _name(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__qualname__", None) or repr(function))
 
 
-def _count(member: Membership, cell: int) -> None:
-    if member.role in ("mule", "spooler"):
-        record = member.table.record(member.role, member.number)
-    elif member.worker:
-        record = member.table.worker(member.worker)
-    else:
-        return
-    with _counting:
-        member.table.cells[record + cell] += 1
-
-
 def after_fork() -> None:
-    """In a process forked from the template: a lock that somebody held there is nobody's here."""
-    global _counting
-    _counting = threading.Lock()
+    """In a process forked from the template: what was said there was not said here."""
     _unhandled.clear()

@@ -42,6 +42,8 @@ from ipcmules.table import (
 
 _increment = atomics.increment
 _write = os.write
+#: The dropped numbers that were logged, each with process and bus: a process may have several raisers of one.
+_complained: set[tuple[int, str, int]] = set()
 
 
 class PartlyRaised(BusStopped):
@@ -78,7 +80,6 @@ class Raiser:
         self._table = table
         self._cells = table.cells
         self._descriptors: dict[int, int] = {}
-        self._complained: set[int] = set()
         self._routes = self._no_routes()
 
     def raise_signal(self, number: int) -> None:
@@ -301,9 +302,10 @@ class Raiser:
 
     def _drop(self, number: int, why: str) -> None:
         self._cells[H_DROPPED] += 1
-        if number in self._complained:
+        said = os.getpid(), self._where.kernel, number
+        if said in _complained:
             return
-        self._complained.add(number)
+        _complained.add(said)
         from ipcmules import log
 
         log.event("warning", f"signal {number} dropped: {why} (said once a number and process)")

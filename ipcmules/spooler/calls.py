@@ -202,10 +202,17 @@ def assign(function: Callable[[dict[Any, Any]], Any] | None) -> None:
 
 
 def select(env: Mapping[Any, Any]) -> SpoolFunction | None:
-    """What runs a task: the decorated function it names, or set_spooler()'s; None if that is not here."""
+    """What runs a task: the decorated function it names, or set_spooler()'s; None if that is not here.
+
+    A function with a true attribute takes_every_task gets calls of unknown names too: the dispatcher that
+    uWSGI's own uwsgidecorators.py assigns, which keeps its functions in a registry of its own.
+    """
     if _FUNCTION_KEY not in env and _FUNCTION not in env:
         return _assigned
-    return _functions.get(name_in(env) or "")
+    found = _functions.get(name_in(env) or "")
+    if found is None and _assigned is not None and getattr(_assigned.function, "takes_every_task", False):
+        return _assigned
+    return found
 
 
 def register(function: SpoolFunction) -> None:

@@ -3,6 +3,8 @@
 import os
 import signal
 
+import uwsgi
+
 
 def kind(error):
     """The built-in class that the error belongs to: ours are subclasses."""
@@ -22,6 +24,13 @@ def show(text):
 
 def sort(value):
     return sorted(value, key=repr)
+
+
+def told(task):
+    """What spooler_get_task() says of a task."""
+    path = uwsgi.spool(task)
+    found = uwsgi.spooler_get_task(path.decode())
+    return found.pop("spooler_task_name") == path, len(found), sort(key for key in found), found.get("body")
 
 
 CALLS = """
@@ -86,6 +95,21 @@ uwsgi.set_user_harakiri(0)
 uwsgi.cache_get("k")
 uwsgi.cache_exists("k")
 uwsgi.cache_del("k")
+uwsgi.add_timer(17, 1000)
+uwsgi.add_timer(17, 0)
+uwsgi.add_timer(17, "1")
+uwsgi.add_timer("17", 1)
+uwsgi.add_timer(17)
+uwsgi.add_rb_timer(17, 1000)
+uwsgi.add_rb_timer(17, 1000, 3)
+uwsgi.add_rb_timer(17, "1")
+uwsgi.add_cron(17, 0, 3, 1, 1, -1)
+uwsgi.add_cron(17, -5, -1, -1, -1, 7)
+uwsgi.add_cron(17, 0, 3, 1, 1)
+uwsgi.add_cron(17, "0", 3, 1, 1, 1)
+uwsgi.add_file_monitor(17, "/tmp")
+uwsgi.add_file_monitor(17, 5)
+uwsgi.add_file_monitor(17)
 uwsgi.rpc("127.0.0.1:1", b"f")
 uwsgi.rpc("127.0.0.1:1")
 uwsgi.rpc("127.0.0.1:1", 5)
@@ -100,7 +124,35 @@ uwsgi.opt["k"], uwsgi.opt["l"], uwsgi.opt["farm"], uwsgi.opt["locks"], uwsgi.opt
 hasattr(uwsgi, "spool"), hasattr(uwsgi, "spooler_jobs"), hasattr(uwsgi, "websocket_recv")
 """
 
-for line in CALLS.strip().splitlines():
+#: Where there is a spooler.
+SPOOLING = """
+type(uwsgi.spool({b"key": b"value", b"n": b"1"})), len(uwsgi.spooler_jobs())
+uwsgi.spool({b"key": b"value"}).rpartition(b"/")[2][:19]
+uwsgi.spool({b"key": b"value"}).rpartition(b"/")[0] == uwsgi.spoolers[0]
+uwsgi.spool({b"key": b"value", b"body": b"body"})[:1]
+uwsgi.send_to_spooler({b"key": b"value", b"at": b"4000000000"})[:1]
+uwsgi.spool({b"key": b"value", b"priority": b"7"}).split(b"/")[-2]
+uwsgi.spool({b"key": b"value", b"spooler": uwsgi.spoolers[0]})[:1]
+uwsgi.spool({b"key": b"value", b"spooler": b"/nowhere"})
+uwsgi.spool({b"key": None})
+uwsgi.spool("text")
+uwsgi.spool(5)
+type(uwsgi.spooler_jobs()), [type(each) for each in uwsgi.spooler_jobs()][:1]
+told({b"key": b"value", b"n": b"1"})
+told({b"key": b"value", b"body": b"body"})
+told({b"key": b"value", b"at": b"4000000000"})
+told({b"key": b"value", b"spooler": uwsgi.spoolers[0]})
+uwsgi.spooler_get_task("/nowhere")
+uwsgi.spooler_get_task(5)
+uwsgi.spooler_pid() > 0, len(uwsgi.spooler_pids()), type(uwsgi.spooler_pids()), uwsgi.i_am_the_spooler()
+type(uwsgi.spoolers), len(uwsgi.spoolers), [type(each) for each in uwsgi.spoolers]
+uwsgi.set_spooler_frequency(5)
+uwsgi.set_spooler_frequency("5")
+uwsgi.SPOOL_OK, uwsgi.SPOOL_RETRY, uwsgi.SPOOL_IGNORE
+"spooler" in uwsgi.opt, uwsgi.opt["spooler"], hasattr(uwsgi, "spool")
+"""
+
+for line in (SPOOLING if "spooler" in uwsgi.opt else CALLS).strip().splitlines():
     show(line)
 print("CALLED", flush=True)
 signal.pause()

@@ -14,20 +14,22 @@ import moved
 from support import wait_until
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("example", ["uwsgi_flask", "uwsgi_django"])
 def test_under_uwsgi(uwsgi_binary: str, tmp_path: Path, example: str) -> None:
     home = Path(uwsgi_binary).parent.parent
     package = "flask" if example == "uwsgi_flask" else "django"
     if not list(home.glob(f"lib/python3*/site-packages/{package}")):
         pytest.skip(f"the real uWSGI's environment has no {package}: `make interop` makes one that has")
-    environment = moved.prepare(example, tmp_path)
-    environment.pop("PYTHONPATH", None)
+    directory = moved.prepare(example, tmp_path)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ini = directory / "uwsgi.ini"  # but for the port, which may be taken
+    ini.write_text(ini.read_text().replace("127.0.0.1:8000", "127.0.0.1:0"))
     log = tmp_path / "log"
-    # Of the last http-socket only: the port of the file may be taken.
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [uwsgi_binary, "--home", str(home), "--http-socket", "127.0.0.1:0", "--ini", "uwsgi.ini"],
-            cwd=moved.EXAMPLES / example,
+            [uwsgi_binary, "--home", str(home), "--ini", "uwsgi.ini"],
+            cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=out,

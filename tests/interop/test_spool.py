@@ -17,8 +17,6 @@ from ipcmules import wire
 from scripts import write
 from support import Launcher, wait_until
 
-pytestmark = pytest.mark.skipif(not hasattr(ipcmules, "spool"), reason="this version has no spooler")
-
 #: The same for both: what it writes is compared.
 APP = """
     import os, uwsgi

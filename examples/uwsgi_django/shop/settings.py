@@ -1,8 +1,8 @@
 """Settings of the example: one application, one SQLite file."""
 
-import os
+from pathlib import Path
 
-DATA = os.environ.get("DATA", ".")
+BASE_DIR = Path(__file__).resolve().parent.parent
 SECRET_KEY = "for the example only"
 ALLOWED_HOSTS = ["127.0.0.1"]
 INSTALLED_APPS = ["shop"]
@@ -13,7 +13,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.path.join(DATA, "shop.sqlite3"),
+        "NAME": BASE_DIR / "shop.sqlite3",
         "OPTIONS": {"timeout": 20},
     }
 }

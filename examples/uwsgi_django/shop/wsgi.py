@@ -2,9 +2,13 @@
 
     python manage.py migrate --run-syncdb --skip-checks
     uwsgi --ini uwsgi.ini
-    ipcmules run --compat --ini uwsgi.ini -- gunicorn -w 2 -b 127.0.0.1:8000 shop.wsgi
+    ipcmules run --compat --ini uwsgi.ini -- gunicorn -w 2 -b 127.0.0.1:8000 shop.wsgi:application
+    ipcmules run --config ipcmules.toml -- gunicorn -w 2 -b 127.0.0.1:8000 shop.wsgi:application
 
-The code and uwsgi.ini are the same for both.
+The code is the same for all three. `ipcmules migrate uwsgi.ini -o ipcmules.toml` wrote ipcmules.toml. Then:
+
+    curl -d to=someone@example.org http://127.0.0.1:8000/orders
+    curl http://127.0.0.1:8000/state
 """
 
 import os

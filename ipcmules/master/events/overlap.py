@@ -27,8 +27,9 @@ class Overlap:
         shared = objects.table
         self._workers = {number: shared.worker(number) for number in range(1, table.WORKER_SLOTS + 1)}
         mules = [shared.mule(number) for number in range(1, shared.layout.mules + 1)]
+        spoolers = [shared.spooler(number) for number in range(1, shared.layout.spoolers + 1)]
         #: Where the records of all processes begin, which is asked for at every tick.
-        self._records = [*mules, *self._workers.values()]
+        self._records = [*mules, *spoolers, *self._workers.values()]
 
     def is_going(self, signal: int) -> bool:
         """True if a signal (a shared number) is pending where it would be raised, or in anybody's hands."""

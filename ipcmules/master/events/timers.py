@@ -53,7 +53,7 @@ class Timers:
     def next(self, event: Event) -> float | None:
         """When it is due, in seconds since the epoch; None if it is over."""
         due = self._due.time_of(event)
-        return None if due is None else time.time() + (due - time.monotonic_ns()) / 1e9
+        return None if due is None else due / 1e9 + _ahead()
 
     def close(self) -> None:
         """Nothing is due any more."""
@@ -97,3 +97,11 @@ class Timers:
             self._fire(event, count)
         if following is None:
             self._over(event)
+
+
+def _ahead() -> float:
+    """Seconds that the wall clock is ahead of the monotonic one.
+
+    The most of three looks: one that is interrupted between the two clocks finds less.
+    """
+    return max(time.time() - time.monotonic() for _ in range(3))
