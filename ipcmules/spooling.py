@@ -120,6 +120,14 @@ def _read(task: Mapping[Any, Any]) -> Request:
     return _read(task)
 
 
+def _pack(task: Mapping[Any, Any]) -> bytes:
+    """As codec.pack(), in the same way."""
+    global _pack
+    from ipcmules.spooler.codec import pack as _pack
+
+    return _pack(task)
+
+
 def _sent(request: Request) -> bool:
     """Send a task to another server; False if it names a directory."""
     from ipcmules import remote_spooling
@@ -128,14 +136,6 @@ def _sent(request: Request) -> bool:
         return False
     remote_spooling.send(request)
     return True
-
-
-def _pack(task: Mapping[Any, Any]) -> bytes:
-    """As codec.pack(), in the same way."""
-    global _pack
-    from ipcmules.spooler.codec import pack as _pack
-
-    return _pack(task)
 
 
 def _settle(spooler: str) -> Membership | None:

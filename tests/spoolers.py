@@ -132,10 +132,11 @@ class Spooling:
     def runs(self) -> list[dict[str, Any]]:
         """What was run, in order."""
         try:
-            lines = self.runs_file.read_text().splitlines()
+            content = self.runs_file.read_text()
         except FileNotFoundError:
             return []
-        return [json.loads(each) for each in lines]
+        # A line may be being written just now.
+        return [json.loads(each) for each in content[: content.rfind("\n") + 1].splitlines()]
 
     def ran(self) -> list[str]:
         """The `key` of each task that was run, in order."""

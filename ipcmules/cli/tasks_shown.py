@@ -127,7 +127,7 @@ def counts(counted: list[dict[str, Any]]) -> None:
     if not counted:
         click.echo("no tasks")
     for place in counted:
-        click.echo(f"{place['directory']}: {size(place['bytes'])}{_oldest(place)}")
+        click.echo(f"{place['directory']}: {size(place['bytes'])} bytes{_oldest(place)}")
         rows = [("all", place["states"]), *sorted(place["functions"].items())]
         for name, states in rows:
             told = ", ".join(f"{number} {state}" for state, number in states.items() if number)
