@@ -55,7 +55,7 @@ def test_ten_processes_that_load_one_app_have_one_event(
         environment = {
             **os.environ,
             "IPCMULES_BUS": bus_name,
-            "PYTHONPATH": f"{tmp_path}:{os.environ['PYTHONPATH']}",
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
         }
         orders = [["app"], ["two", "one", "app"], ["one", "app"], ["two", "app"], ["app", "one"]] * 2
         running = [

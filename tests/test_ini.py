@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=reason) as caught:
             ini.read(str(path))
         assert repr(str(path)) in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["%e", "ini = missing.ini", "include ="])
+def test_what_is_included_and_not_there_is_named_with_its_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "some.ini"
+    path.write_text(f"[uwsgi]\n{line}")
+    with pytest.raises(ConfigError, match=re.escape(f"{path}, line 2: ini file '")):
+        ini.read(str(path))
 
 
 @settings(max_examples=200, deadline=None)

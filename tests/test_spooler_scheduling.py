@@ -92,9 +92,9 @@ def test_what_others_drop_in_starts_at_once(spooling: Spooling) -> None:
         spooling.raw("renamed", spooling.task(key="renamed"))
         spooling.wait_runs(2)
         _as_uwsgi_writes(spooling.directory / f"{names.TASK}uwsgi", spooling.task(key="uwsgi"), spooling)
-        spooling.wait_runs(3)
+        spooling.wait_runs(4)
         spooling.wait_empty()
-    assert spooling.ran() == ["off the bus", "renamed", "uwsgi"]
+    assert spooling.ran() == ["off the bus", "renamed", "between", "uwsgi"]
 
 
 def _as_uwsgi_writes(path: Path, content: bytes, spooling: Spooling) -> None:
@@ -106,7 +106,22 @@ def _as_uwsgi_writes(path: Path, content: bytes, spooling: Spooling) -> None:
     with spooling_at_work(spooling):
         assert len(spooling.runs()) == before + 1  # not the one that is being written
     os.close(file)
-    spooling.runs_file.write_text("".join(spooling.runs_file.read_text().splitlines(True)[:before]))
+
+
+def test_what_was_locked_is_run_when_its_writer_closes_it(spooling: Spooling) -> None:
+    """To give up the lock changes no time of the file: only the close tells of it."""
+    with spooling.start(*_NEVER):
+        path = spooling.directory / f"{names.TASK}slow"
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        os.write(file, spooling.task(key="slow"))
+        os.utime(path)  # a spooler tries it, and is refused
+        with spooling_at_work(spooling):
+            assert spooling.ran() == ["between"]
+        os.close(file)
+        spooling.wait_runs(2)
+        spooling.wait_empty()
+    assert spooling.ran() == ["between", "slow"]
 
 
 class spooling_at_work:  # noqa: N801 # reads as a statement

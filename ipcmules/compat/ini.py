@@ -128,7 +128,10 @@ class _Reader:
                 self.inherited.append(entry.value)
             else:
                 _check_kind(entry.value, where)
-                self.read(entry.value, above)
+                try:
+                    self.read(entry.value, above)
+                except ConfigError as error:
+                    raise ConfigError(f"{where}: {error}") from error
 
 
 def is_logic(key: str) -> bool:

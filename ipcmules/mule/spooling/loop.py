@@ -18,9 +18,10 @@ from ipcmules.messages.spooled import SOON
 from ipcmules.mule import dispatch
 from ipcmules.mule.spooling.agenda import Agenda
 from ipcmules.mule.spooling.journal import Journal
-from ipcmules.mule.spooling.running import DONE, GONE, LATER, Outcome, Runner, Terms, tell
+from ipcmules.mule.spooling.running import DONE, GONE, LATER, TAKEN, Outcome, Runner, Terms, tell
 from ipcmules.mule.spooling.siblings import Siblings
 from ipcmules.mule.spooling.waking import Waking
+from ipcmules.spooler import claim
 from ipcmules.spooler.attempts import DEFAULT
 from ipcmules.spooler.hands import Hand
 from ipcmules.spooler.store import Store
@@ -39,6 +40,8 @@ _SOON = 0.001
 _LINGER = 1.0
 #: How long to wait, without sleeping, for a file that is about to be written, seconds.
 _COMES = 0.001
+#: In place of the time of a change: somebody had the lock. To give it up changes no time.
+_LOCKED = -1
 
 
 class Loop:
@@ -148,9 +151,20 @@ class Loop:
                 self._coming = True
                 return told[1:].decode("utf-8", "surrogateescape")
             name = told.decode("utf-8", "surrogateescape")
-            if name not in self._left or self._changed(name) != self._left[name]:
+            if name not in self._left or self._is_news(name):
                 return name
         return None
+
+    def _is_news(self, name: str) -> bool:
+        """True if a task that was left alone may be another matter now."""
+        before = self._left[name]
+        return not self._is_locked(name) if before == _LOCKED else self._changed(name) != before
+
+    def _is_locked(self, name: str) -> bool:
+        try:
+            return claim.running(f"{self._store.path}/{name}") != 0
+        except OSError:
+            return False  # it is gone, and trying to run it tells so
 
     def _changed(self, name: str) -> int:
         try:
@@ -239,6 +253,12 @@ class Loop:
         self._skipped = _MOST_SKIPPED  # whoever has it may leave it
         if len(self._left) >= _MOST_LEFT:
             self._left.clear()
+        if outcome[0] is TAKEN:
+            self._left[name] = _LOCKED
+            # What its writer's close has told of meanwhile was not heeded (SpoolDirs._in_hand).
+            if not self._is_locked(name):
+                self._agenda.put(name, time.time())
+            return
         self._left[name] = self._changed(name)
         if outcome.what == LATER:
             self._agenda.put(name, outcome.when)
