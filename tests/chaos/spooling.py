@@ -3,7 +3,7 @@
     cd tests && python -m chaos.spooling [--tasks 100000] [--kills 300] [--seed N]
 
 Every task that was accepted must run, with at most one extra run for each spooler that was killed; afterwards
-nothing may be left in the directory, and nothing in dead/. Exit code 1 if that is not so, or if it hangs.
+nothing may be left in the directory, in dead/ and of the bus. Exit code 1 if that is not so, or if it hangs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ipcmules import liveness
 from ipcmules.cli import snapshot
+from ipcmules.master import remains
 from ipcmules.places import places
 from ipcmules.spooler import names
 
@@ -236,6 +237,7 @@ def main() -> int:
         wrong = chaos.ledger()
         if liveness.is_alive(places(BUS)):
             wrong.append("the bus did not end")
+        wrong += [f"left of the bus: {each}" for each in remains.of(places(BUS), ["spool.1"])]
     finally:
         chaos.close()
         if "wrong" in locals() and wrong:
