@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import posix_ipc
 import pytest
 
 from conftest import BusEnvironment
+from ipcmules import description, liveness, processes
+from ipcmules.config import BusConfig
+from ipcmules.description import Description
+from ipcmules.places import places
 from support import Launcher, run_cli, wait_until
 
 ECHO = """
@@ -123,6 +129,24 @@ def test_status_as_json(bus: Launcher, bus_name: str) -> None:
     assert first["pid"] != second["pid"] and 0 <= first["uptime"] < 60
     queues = found["queues"]
     assert [each["endpoint"] for each in queues] == ["pool", "mule1", "mule2", "farm.mail"]
+
+
+def test_a_bus_whose_table_is_being_made_is_starting(bus_env: BusEnvironment, bus_name: str) -> None:
+    where = places(bus_name)
+    lock = liveness.hold(where)
+    os.mkdir(where.runtime, 0o700)
+    half = posix_ipc.SharedMemory(where.table, posix_ipc.O_CREX, mode=0o600)
+    try:
+        description.write(where, Description(BusConfig(name=bus_name), 1, processes.current()))
+        shown = run_cli("status", "--bus", bus_name, "--json")
+        refused = run_cli("reload", "--bus", bus_name)
+    finally:
+        half.unlink()
+        half.close_fd()
+        shutil.rmtree(where.runtime)
+        liveness.release(where, lock)
+    assert json.loads(shown.stdout)["state"] == "starting", shown.stderr
+    assert refused.returncode == 1 and "is just starting or stopping: try again" in refused.stderr
 
 
 def test_status_as_a_table(bus: Launcher, bus_name: str) -> None:

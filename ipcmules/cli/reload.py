@@ -23,8 +23,10 @@ def command(bus: str | None) -> int:
     if found is None:
         raise NotAttached(f"bus {where.bus!r} has just ended: start it again with 'ipcmules run'")
     try:
-        shared = table.open(where.table)
-    except posix_ipc.ExistentialError as error:
-        raise NotAttached(f"bus {where.bus!r} is just starting or stopping: try again") from error
+        shared = table.open(where.table) if found.complete else None
+    except posix_ipc.ExistentialError:
+        shared = None
+    if shared is None:
+        raise NotAttached(f"bus {where.bus!r} is just starting or stopping: try again")
     reloading.reload(where, shared, found.master)
     return 0

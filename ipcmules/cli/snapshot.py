@@ -13,6 +13,7 @@ import posix_ipc
 from ipcmules import description as descriptions
 from ipcmules import liveness, table
 from ipcmules.description import Description, QueueSpec
+from ipcmules.errors import AccessError
 from ipcmules.listener import report
 from ipcmules.master import deaths
 from ipcmules.places import Places
@@ -30,13 +31,14 @@ def take(where: Places) -> dict[str, Any]:
     """The bus as a dict for JSON (docs/reference.md, `ipcmules status --json`).
 
     'state' is 'absent' where there is nothing, 'dead' where a master was killed and left its objects, else
-    what the bus says of itself. Raises FormatError if another version of ipcmules wrote it.
+    what the bus says of itself. Raises FormatError if another version of ipcmules wrote it, AccessError if
+    its table is not ours.
     """
     alive = liveness.is_alive(where)
     found = descriptions.load(where)
     if found is None:
         return _nothing(where, "starting" if alive else "absent", liveness.holder(where) if alive else 0)
-    shared = _table(where)
+    shared = _table(where, found)
     if not alive:
         state = "dead"
     elif shared is None or not found.complete:
@@ -74,11 +76,18 @@ def _nothing(where: Places, state: str, pid: int) -> dict[str, Any]:
     }
 
 
-def _table(where: Places) -> Table | None:
+def _table(where: Places, found: Description) -> Table | None:
+    """The bus's table; None while it is being made, or removed."""
+    if not found.complete:
+        return None
     try:
         return table.open(where.table)
     except posix_ipc.ExistentialError:
         return None
+    except AccessError:
+        if descriptions.load(where) == found:
+            raise
+        return None  # that of a bus that has been started since
 
 
 def _mule(found: Description, shared: Table | None, number: int) -> dict[str, Any]:

@@ -3,12 +3,13 @@
     cd tests && python -m chaos.spooling [--tasks 100000] [--kills 300] [--seed N]
 
 Every task that was accepted must run, with at most one extra run for each spooler that was killed; afterwards
-nothing may be left in the directory, and nothing in dead/. Exit code 1 if that is not so.
+nothing may be left in the directory, in dead/ and of the bus. Exit code 1 if that is not so, or if it hangs.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -24,11 +25,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ipcmules import liveness
 from ipcmules.cli import snapshot
+from ipcmules.master import remains
 from ipcmules.places import places
 from ipcmules.spooler import names
 
 BUS = "chaos-spool"
 SPOOLERS, ENQUEUERS = 3, 3
+#: When nothing was accepted, run or killed for so long it hangs, seconds. A task whose spooler was killed
+#: five times in a row waits for half of it.
+_STALL = 60.0
 
 _APP = """
 import os
@@ -68,25 +73,35 @@ class Chaos:
         self._top = top
         self._directory = top / "spool"
         self._runs = top / "runs"
+        self._directory.mkdir(mode=0o700)
+        self._runs.touch()
         (top / "chaos_app.py").write_text(_APP)
         (top / "enqueuer.py").write_text(_ENQUEUER)
         self._log = (top / "log").open("ab")
         self._environment = {**os.environ, "RUNS": str(self._runs)}
         self._shares = [tasks * each // ENQUEUERS for each in range(ENQUEUERS + 1)]
         self._enqueuers: list[subprocess.Popen[bytes] | None] = [None] * ENQUEUERS
+        self._progress: tuple[int, ...] = ()
+        self._since = 0.0
         self.killed: Counter[str] = Counter()
+        #: What was to be seen of the bus when it hung, '' if it did not.
+        self.hung = ""
 
     def run(self) -> None:
         """Mischief until every task has been accepted and every kill was done, then the end in order."""
         self._start_master()
-        while sum(self.killed.values()) < self._kills or self._more():
+        # Before that nothing but enqueuers could be killed, and on a busy machine all kills would be used up.
+        while not self._is_ready() and self._goes_on():
+            self._keep_master()
+            time.sleep(0.01)
+        while (sum(self.killed.values()) < self._kills or self._more()) and self._goes_on():
             self._keep_going()
             if sum(self.killed.values()) < self._kills:
                 self._kill_one()
             time.sleep(self._random.uniform(0.01, 0.1))
-        self._keep_going()
-        deadline = time.monotonic() + 300
-        while self._left() and time.monotonic() < deadline:
+        # The last kill may end the bus a while later: a start fails where a spooler dies before it is ready.
+        while (self._left() or not self._is_ready()) and self._goes_on():
+            self._keep_master()
             time.sleep(0.1)
         self._master.terminate()
         self._master.wait(60)
@@ -100,7 +115,7 @@ class Chaos:
         left = [path for path in self._directory.rglob("*") if path.is_file()]
         runs = sum(ran.values())
         print(f"killed: {dict(self.killed)}; tasks: {len(accepted)}, ran: {runs}, extra: {extra}")
-        wrong = []
+        wrong = [f"it hung: {self.hung}"] if self.hung else []
         if len(accepted) != self._tasks:
             wrong.append(f"{len(accepted)} of {self._tasks} tasks were accepted")
         if missing:
@@ -138,10 +153,29 @@ class Chaos:
     def _more(self) -> bool:
         return any(each is None or each.poll() != 0 for each in self._enqueuers)
 
-    def _keep_going(self) -> None:
-        """What was killed is started again; an enqueuer goes on behind what it had written down."""
+    def _is_ready(self) -> bool:
+        found = snapshot.take(places(BUS))
+        # While a master takes over, what is found is still that of the killed one.
+        return bool(found["state"] == "ready" and found["master"]["pid"] == self._master.pid)
+
+    def _goes_on(self) -> bool:
+        """False once nothing has happened for too long; what is to be seen then is kept."""
+        logs = (self._runs, *(self._top / f"accepted{share}" for share in range(ENQUEUERS)))
+        sizes = (path.stat().st_size for path in logs if path.exists())
+        progress, now = (sum(self.killed.values()), *sizes), time.monotonic()
+        if progress != self._progress:
+            self._progress, self._since = progress, now
+        elif now - self._since > _STALL and not self.hung:
+            self.hung = json.dumps(snapshot.take(places(BUS)))
+        return not self.hung
+
+    def _keep_master(self) -> None:
         if self._master.poll() is not None:
             self._start_master()
+
+    def _keep_going(self) -> None:
+        """What was killed is started again; an enqueuer goes on behind what it had written down."""
+        self._keep_master()
         for share, process in enumerate(self._enqueuers):
             if process is not None and process.poll() in (None, 0):
                 continue
@@ -203,6 +237,7 @@ def main() -> int:
         wrong = chaos.ledger()
         if liveness.is_alive(places(BUS)):
             wrong.append("the bus did not end")
+        wrong += [f"left of the bus: {each}" for each in remains.of(places(BUS), ["spool.1"])]
     finally:
         chaos.close()
         if "wrong" in locals() and wrong:
