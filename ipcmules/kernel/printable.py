@@ -1,0 +1,26 @@
+"""Text from elsewhere as people may see it, in a log, on a terminal, in a table: it cannot steer a terminal.
+
+Names of files and functions, texts of errors, arguments and messages come from others. Knows text alone.
+"""
+
+from __future__ import annotations
+
+
+def for_people(text: str | bytes, lines: bool = False) -> str:
+    """A text in which every character can be seen: what cannot is written out, as in '\\x1b' and '\\n'.
+
+    bytes are read as UTF-8. lines: newlines and tabs stay, for texts of several lines such as tracebacks.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(map(_with_lines if lines else _visible, text))
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]
+
+
+def _with_lines(character: str) -> str:
+    return character if character in "\n\t" else _visible(character)

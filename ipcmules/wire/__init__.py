@@ -1,0 +1,1 @@
+"""The uwsgi protocol: packets, a client, signatures of tasks. May know the kernel. Private."""
