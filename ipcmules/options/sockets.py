@@ -1,0 +1,72 @@
+"""Sockets where packets of the uwsgi protocol are taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipcmules.options.kinds import FLAG, Kind, Text
+from ipcmules.options.option import OTHER, OURS, SAME, Option, entry
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class Sockets:
+    """Sockets."""
+
+    sockets: tuple[str, ...] = entry(
+        (),
+        Option(
+            "socket",
+            Kind("addresses", metavar="ADDRESS", many=True),
+            "Take packets of the uwsgi protocol at ADDRESS: HOST:PORT, a path, @abstract.",
+            OTHER,
+            argument="",
+            more="In `[uwsgi]` it is the web server's.",
+        ),
+    )
+    metrics_addresses: tuple[str, ...] = entry(
+        (),
+        Option(
+            "metrics",
+            Kind("metrics addresses", metavar="ADDRESS", many=True),
+            "Serve /metrics for Prometheus at ADDRESS.",
+            OURS,
+            argument="",
+            more="[monitoring.md](monitoring.md)",
+        ),
+    )
+    stats_addresses: tuple[str, ...] = entry(
+        (),
+        Option(
+            "stats",
+            Kind("addresses", metavar="ADDRESS", many=True),
+            "Serve uWSGI's statistics at ADDRESS, as for uwsgitop.",
+            SAME,
+            argument="",
+            aliases=("stats-server",),
+            more="[monitoring.md](monitoring.md#uwsgis-stats-server)",
+        ),
+    )
+    stats_http: bool = entry(
+        False,
+        Option("stats-http", FLAG, "Serve --stats with headers of HTTP.", SAME, argument=""),
+    )
+    socket_allow: tuple[str, ...] = entry(
+        (),
+        Option(
+            "socket-allow",
+            Kind("networks", metavar="NETWORK", many=True),
+            "Take them from NETWORK too.",
+            OURS,
+            argument="",
+        ),
+    )
+    socket_key_file: str = entry(
+        "",
+        Option(
+            "socket-key-file",
+            Text("file", "FILE", name="key file", complete="file"),
+            "A key that signs tasks from sockets.",
+            OURS,
+            argument="",
+        ),
+    )

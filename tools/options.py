@@ -1,0 +1,193 @@
+"""Writes what is made from the table of options: the signature of Bus(), and tables of the documents.
+
+    python tools/options.py            write them (make options)
+    python tools/options.py --check    exit with 1 and name the files that are not current
+
+In a document the tables stand between `<!-- options: NAME -->` and `<!-- end of options -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+from ipcmules.embed.arguments import ARGUMENTS, argument
+from ipcmules.options.option import Option
+from ipcmules.options.table import GROUPS, TABLE, default_of, default_text
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+SIGNATURE = CHECKOUT / "ipcmules" / "embed" / "signature.py"
+DOCUMENTS = tuple(CHECKOUT / "docs" / name for name in ("reference.md", "spooler.md"))
+
+_MARKED = re.compile(r"(<!-- options: ([\w, ]+) -->\n).*?(<!-- end of options -->)", re.DOTALL)
+
+_HEAD = '''"""The signature of Bus(), for people, editors and type checkers. Made by `make options`.
+
+What it takes, and in which words, is in ipcmules/options.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ipcmules.bus.config import CronCommand
+from ipcmules.embed.arguments import MuleSpec
+
+
+class Signature:
+    """What Bus() takes."""
+
+'''
+
+
+def signature() -> str:
+    """The text of embed/signature.py."""
+    lines = ["    def __init__(", "        self,", "        name: str | None = None,", "        *,"]
+    lines += [f"        {argument(each)}: {each.kind.argument} = {_default(each)}," for each in ARGUMENTS]
+    lines += ["    ) -> None:"]
+    lines += [*_docstring(), "        self._describe(", "            name,", "            {"]
+    lines += [f'                "{argument(each)}": {argument(each)},' for each in ARGUMENTS]
+    lines += ["            },", "        )", ""]
+    lines += [
+        "    def _describe(self, name: str | None, given: dict[str, Any]) -> None:",
+        '        """Take what __init__ was given."""',
+        "        raise NotImplementedError",
+    ]
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def _default(option: Option) -> str:
+    if option.kind.default:
+        return option.kind.default
+    value = default_of(option)
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _docstring() -> Iterable[str]:
+    yield '        """A bus, described; nothing is started yet.'
+    yield ""
+    yield from _wrapped(
+        "name: a named bus can be attached to by name, and keeps what it could not deliver; "
+        "without one the bus is unique and keeps nothing."
+    )
+    for title, _ in GROUPS:
+        found = [each for each in ARGUMENTS if each.group == title]
+        if found:
+            yield ""
+            yield f"        {title}:"
+        for each in found:
+            option = f"--{each.name} {each.kind.metavar}".strip()
+            yield from _wrapped(f"{argument(each)}: {each.in_bus or each.help} ({option})")
+    yield ""
+    yield from _wrapped("Raises ConfigError, which names the argument, for a description that cannot be.")
+    yield '        """'
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        104,
+        initial_indent=" " * 8,
+        subsequent_indent=" " * 12,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def table(name: str) -> str:
+    """One table of a document: `files`, or the titles of groups that begin so, or `bus`."""
+    if name == "bus":
+        return _signature_in_markdown()
+    if name == "files":
+        return _files()
+    wanted = GROUPS if name == "all" else [each for each in GROUPS if each[0].startswith(name)]
+    return "\n".join(_group(title) for title, _ in wanted)
+
+
+def _group(title: str) -> str:
+    lines = [f"{title}:", "", "| option | in `Bus()` | what it does |", "| --- | --- | --- |"]
+    for each in TABLE:
+        if each.group == title and each.flags:
+            names = f"`{argument(each)}`" if argument(each) else ""
+            lines.append(f"| {_names(each)} | {names} | {_meaning(each)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _names(option: Option) -> str:
+    value = option.kind.metavar
+    joined = value if value.startswith("[") else f" {value}" if value else ""
+    first, *others = sorted(option.flags, key=lambda flag: flag != f"--{option.name}")
+    return ", ".join([f"`{first}{joined}`".replace("|", "\\|"), *(f"`{each}`" for each in others)])
+
+
+def _meaning(option: Option) -> str:
+    parts = [option.help.replace("|", "\\|")]
+    default = default_text(option)
+    parts += [f"Default: `{default}`."] if default else []
+    parts += ["Repeatable."] if option.kind.many else []
+    parts += [f"In `Bus()`: {option.in_bus}."] if option.in_bus and option.only != "files" else []
+    parts += [option.more] if option.more else []
+    return " ".join(parts)
+
+
+def _files() -> str:
+    lines = ["| name | what it does |", "| --- | --- |"]
+    for each in TABLE:
+        if each.only == "files":
+            lines.append(f"| {_code(each.names)} | {_meaning(each)} |")
+        elif each.file_names:
+            lines.append(f"| {_code(each.file_names)} | As `{each.name}`. |")
+    theirs = _code(name for each in TABLE if not each.in_uwsgi and each.only != "line" for name in each.names)
+    lines += ["", f"In a `[uwsgi]` section {theirs} mean what they mean in uWSGI; elsewhere they are ours."]
+    return "\n".join(lines) + "\n"
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{each}`" for each in names)
+
+
+def _signature_in_markdown() -> str:
+    parts = ["name=None", "*", *(f"{argument(each)}={_default(each)}" for each in ARGUMENTS)]
+    text = textwrap.fill(
+        f"Bus({', '.join(parts)})",
+        110,
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return f"```python\n{text}\n```\n"
+
+
+def document(text: str) -> str:
+    """A document with its tables made anew."""
+    return _MARKED.sub(lambda found: f"{found[1]}{table(found[2])}{found[3]}", text)
+
+
+def outdated() -> dict[Path, str]:
+    """The files that are not as the table of options says, with the text they are to have."""
+    wanted = {SIGNATURE: signature()}
+    wanted.update({each: document(each.read_text(encoding="utf-8")) for each in DOCUMENTS})
+    return {
+        path: text
+        for path, text in wanted.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    }
+
+
+def main() -> int:
+    """Write what is not current, or with --check only name it."""
+    found = outdated()
+    for path, text in found.items():
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        print(path.relative_to(CHECKOUT))
+    return 1 if found and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
