@@ -1,5 +1,5 @@
-"""Message queues: frames, sizes under the kernel's limits, the sending and the receiving side.
+"""Message queues: frames, sizes under the kernel's limits, large and kept messages; send/ and receive/.
 
-Knows the table, the description and the layers under them; nothing of signals (the inbox is given
-a taker), locks, membership or the master. Specified in docs/formats-messages.md.
+Specified in docs/formats-messages.md. May know the bus; nothing of signals (the inbox has a taker), locks,
+membership or the master. Private.
 """

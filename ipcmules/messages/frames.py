@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from struct import Struct
+from struct import Struct, error
 from typing import Any
 
 from ipcmules.errors import IpcMulesError
@@ -27,6 +27,8 @@ MOST = 1024
 LONGEST = 0xFFFF
 
 SINGLE = b"\x01\x00"
+#: A frame without a message: there is something in a lane (messages/lanes).
+WAKE = b"\x00\x00"
 LARGE = b"\x00\x80"
 
 _WORD = Struct("<H")
@@ -34,6 +36,8 @@ _WORD = Struct("<H")
 _headers: dict[int, Struct] = {}
 _bodies: dict[bytes, Callable[[bytes], tuple[Any, ...]]] = {}
 _seen: set[bytes] = set()
+#: What frames of messages of one length begin with, by how many and how long.
+_alike: dict[tuple[int, int], bytes] = {}
 _CACHED = 512
 
 
@@ -43,7 +47,12 @@ class FrameError(IpcMulesError, ValueError):
 
 def fitting(messages: Sequence[bytes], capacity: int) -> int:
     """How many of the messages, from the first on, fit into one frame of capacity bytes (at least 1)."""
-    ends = list(accumulate(map(len, messages[:MOST])))
+    return fitting_lengths(list(map(len, messages[:MOST])), capacity)
+
+
+def fitting_lengths(lengths: Sequence[int], capacity: int) -> int:
+    """As fitting(), for messages of these lengths, at most MOST of them."""
+    ends = list(accumulate(lengths))
     # n messages of together ends[n - 1] bytes take EACH more for each: that grows with n and can be bisected.
     numbers = range(1, len(ends) + 1)
     count = bisect_right(numbers, capacity - OVERHEAD, key=lambda n: ends[n - 1] + EACH * n)
@@ -61,10 +70,28 @@ def pack(messages: Sequence[bytes]) -> bytes:
     count = len(messages)
     if count == 1:
         return SINGLE + messages[0]
+    return join(list(map(len, messages)), b"".join(messages))
+
+
+def join(lengths: Sequence[int], bodies: bytes) -> bytes:
+    """One frame of 1 to 1024 messages, of these lengths, whose bodies lie one behind the other."""
+    count = len(lengths)
+    if count == 1:
+        return SINGLE + bodies
     header = _headers.get(count)
     if header is None:
         header = _headers[count] = Struct(f"<{count + 1}H")
-    return header.pack(count, *map(len, messages)) + b"".join(messages)
+    return header.pack(count, *lengths) + bodies
+
+
+def alike(count: int, length: int, bodies: bytes) -> bytes:
+    """As join(), of messages that all have this length: what most frames are that carry many."""
+    header = _alike.get((count, length))
+    if header is None:
+        if len(_alike) >= _CACHED:
+            _alike.clear()
+        header = _alike[count, length] = join([length] * count, b"")
+    return header + bodies
 
 
 def large(reference: bytes) -> bytes:
@@ -105,8 +132,8 @@ def unpack(frame: bytes) -> Sequence[bytes]:
         raise FrameError(f"a frame of {count} messages has at least {start} bytes, this one has {len(frame)}")
     try:
         return parse(frame)
-    except Exception as error:
-        raise FrameError(f"a frame of {len(frame)} bytes does not match its lengths") from error
+    except error as problem:  # nothing else: a signal handler of the program may raise here
+        raise FrameError(f"a frame of {len(frame)} bytes does not match its lengths") from problem
 
 
 def _parser(frame: bytes, header: bytes, count: int, start: int) -> Callable[[bytes], tuple[Any, ...]] | None:

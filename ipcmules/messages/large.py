@@ -1,6 +1,6 @@
 """Messages that do not fit into a queue: each in a shared-memory segment, or a file, of its own.
 
-Knows the file system, and of the segments only what segments.py offers. The frame carries a reference;
+Knows the file system, and of its names only what segments.py offers. The frame carries a reference;
 whoever receives it copies the message out, and removes it when the message is done. Written with write(2), so
 that a full /dev/shm is an error (ENOSPC), where a store into mapped memory would be a SIGBUS. Docker gives
 /dev/shm 64 MB: what does not fit there goes to a file in the state directory.
@@ -12,45 +12,61 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 
+from ipcmules.bus.places import Places, private_directory, private_state
 from ipcmules.errors import AccessError, LimitError
+from ipcmules.kernel import exhaustion
 from ipcmules.messages import segments
-from ipcmules.places import Places, private_directory, private_state
 
 _SEGMENT, _FILE = b"s", b"f"
 
 
 def directory(where: Places) -> str:
     """Where a bus's large messages go that shared memory has no room for."""
-    # With the digest: two runtime directories may share one state directory, and sweep() is for one bus.
-    return os.path.join(where.state, f"large-{where.kernel.split('.')[2]}")
+    return os.path.join(where.state, f"large-{where.digest}")
 
 
-def store(where: Places, data: bytes, attempts: int = 0) -> bytes:
-    """Put a message aside and return the reference to it.
+def store(where: Places, data: bytes, attempts: int = 0, created: Callable[[], object] = bool) -> bytes:
+    """Put a message aside and return the reference to it. publish() it right before it goes into a queue.
 
-    attempts: how many processes have died with it in hand; the name carries that, see attempts_of().
+    attempts: how many processes have died with it in hand; the name carries that, see attempts_of(). created:
+    called as soon as it has a name, see collect().
     Raises LimitError if neither shared memory nor the state directory has room.
     """
     name = f"{segments.new_name()}.a{attempts}" if attempts else segments.new_name()
+    segment = where.large_prefix + name
+    reference = _reference(_SEGMENT, len(data), segment)
     try:
-        segment = segments.write(where.large_prefix, name, data)
-        return _reference(_SEGMENT, len(data), segment)
+        segments.write(segments.path_of(segment), data, created)
+        return reference  # made before: from the write on no call, so that no handler raises when it is there
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EFBIG):
             raise
     try:
         private_state(where)
         path = os.path.join(private_directory(directory(where)), name)
-        _write_file(path, data)
+        reference = _reference(_FILE, len(data), path)
+        segments.write(path, data, created)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise LimitError(
             f"a message of {len(data)} bytes fits neither into shared memory ({segments.DIRECTORY}) nor into "
-            f"{where.state}: {error.strerror}; make room there (docker: --shm-size)"
+            f"{where.state}: {error.strerror}; "
+            f"{exhaustion.remedy(error, 'make room there (docker: --shm-size)')}"
         ) from error
-    return _reference(_FILE, len(data), path)
+    return reference
+
+
+def publish(reference: bytes) -> None:
+    """The message that a reference names goes into a queue now."""
+    segments.publish(_path(reference))
+
+
+def withdraw(reference: bytes) -> None:
+    """It did not go into the queue, and waits in this process."""
+    segments.withdraw(_path(reference))
 
 
 def _reference(kind: bytes, size: int, name: str) -> bytes:
@@ -68,15 +84,9 @@ def attempts_of(reference: bytes) -> int:
     return int(last[1:]) if last[:1] == "a" and last[1:].isdigit() else 0
 
 
-def _write_file(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        segments.write_all(descriptor, data)
-    except BaseException:
-        os.unlink(path)
-        raise
-    finally:
-        os.close(descriptor)
+def _path(reference: bytes) -> str:
+    kind, _size, name = _parse(reference)
+    return name if kind == _FILE else segments.path_of(name)
 
 
 def peek(reference: bytes) -> bytes:
@@ -84,9 +94,9 @@ def peek(reference: bytes) -> bytes:
 
     Raises FileNotFoundError if it is gone, AccessError if what has its name is not ours.
     """
-    kind, size, name = _parse(reference)
-    descriptor = _open(kind, name)
-    try:
+    _kind, size, name = _parse(reference)
+    with segments.open_to_read(_path(reference)) as file:
+        descriptor = file.fileno()
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode) or found.st_size != size:
             raise AccessError(
@@ -99,24 +109,11 @@ def peek(reference: bytes) -> bytes:
         while part := os.read(descriptor, size):
             parts.append(part)
         return b"".join(parts)
-    finally:
-        os.close(descriptor)
-
-
-def _open(kind: bytes, name: str) -> int:
-    if kind == _FILE:
-        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    return segments.open_to_read(name)
 
 
 def discard(reference: bytes) -> None:
     """Remove the message that a reference names; one that is gone already is no error."""
-    kind, size, name = _parse(reference)
-    if kind == _SEGMENT:
-        segments.free(name, size)
-        return
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(name)
+    segments.remove(_path(reference))
 
 
 def load(reference: bytes) -> bytes:
@@ -131,19 +128,23 @@ def sweep(where: Places, spare: bool = False) -> int:
 
     spare: leave those of other living senders: they wait in a buffer, for this bus's successor.
     """
-    count = segments.sweep(where.large_prefix, spare)
-    with contextlib.suppress(FileNotFoundError):
-        path = directory(where)
-        for name in os.listdir(path):
-            if not (spare and segments.sender_lives(name)):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(os.path.join(path, name))
-                    count += 1
-        with contextlib.suppress(OSError):  # somebody's is left in it
-            os.rmdir(path)
+    count = 0
+    for place, prefix in _places(where):
+        count += segments.sweep(place, prefix, spare)
+    with contextlib.suppress(OSError):  # there is none, or somebody's is left in it
+        os.rmdir(directory(where))
     return count
 
 
-def release() -> None:
-    """At the end of this process: remove what it had to store large messages in again."""
-    segments.release()
+def collect(where: Places) -> int:
+    """Remove what dead senders have stored and not sent; returns how many living ones have such.
+
+    A sender that is killed between publish() and its send leaves a message until the bus ends: nobody can
+    tell it from one that is in a queue.
+    """
+    return sum(segments.collect(place, prefix) for place, prefix in _places(where))
+
+
+def _places(where: Places) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Directories with large messages, and what their names begin with."""
+    return (segments.DIRECTORY, where.large_prefix.lstrip("/")), (directory(where), "")

@@ -7,19 +7,21 @@ made at the planned size, and smaller when the kernel refuses.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 
 import posix_ipc
 
-from ipcmules import log
-from ipcmules.config import BusConfig
-from ipcmules.description import QueueSpec
+from ipcmules.bus import log
+from ipcmules.bus.config import BusConfig
+from ipcmules.bus.description import QueueSpec
+from ipcmules.bus.places import Places
 from ipcmules.errors import AccessError, LimitError
+from ipcmules.kernel.interruption import noted
 from ipcmules.messages import frames, kept, large, sizing
 from ipcmules.messages.sizing import MINIMAL, Limits, Plan
-from ipcmules.places import Places
 
 #: Why a message of an old queue is kept.
 _LEFT = "its queue was left by a bus whose description is gone"
@@ -54,6 +56,16 @@ def check_fits(config: BusConfig) -> None:
     need = MINIMAL.total(len(config.mules), count - len(config.mules))
     if need > limit.bytes:
         raise _too_small(count, need, limit)
+
+
+def bytes_for(config: BusConfig) -> int:
+    """The RLIMIT_MSGQUEUE with which a bus has the widest and deepest queues that the kernel allows, bytes.
+
+    At least Linux's default. Of what a user has the bus takes its share alone (--queue-share).
+    """
+    private, shared = len(config.mules), len(endpoints(config)) - len(config.mules)
+    wanted = math.ceil(sizing.most(private, shared, sizing.limits()) / config.queue_share)
+    return max(sizing.DEFAULT, wanted)
 
 
 def create_all(where: Places, config: BusConfig) -> tuple[QueueSpec, ...]:
@@ -143,10 +155,10 @@ def _salvage(where: Places, spec: QueueSpec, named: bool) -> None:
                 frame, _ = queue.receive()
             except posix_ipc.BusyError:
                 break
-            for data in () if spec.is_spool else _contents(frame):
+            for data in () if spec.is_spool or frame == frames.WAKE else _contents(frame):
                 count += 1
                 if named:
-                    kept.store(where, data, spec.endpoint, _LEFT)
+                    kept.store(where, data, spec.endpoint, _LEFT, patience=0)
     finally:
         queue.close()
     remove_all((spec,))
@@ -186,21 +198,25 @@ def open_queue(spec: QueueSpec) -> posix_ipc.MessageQueue:
     Opened by name, as O_NONBLOCK belongs to the open file description, which a fork shares.
     Raises posix_ipc.ExistentialError if there is none, AccessError if it is not ours or open to others.
     """
+    opened: list[posix_ipc.MessageQueue] = []
     try:
-        queue = posix_ipc.MessageQueue(spec.name, 0)
+        queue = noted(opened, posix_ipc.MessageQueue, spec.name, 0)
+        found = os.fstat(queue.mqd)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise AccessError(
+                f"queue {spec.name} belongs to uid {found.st_uid}, mode {found.st_mode & 0o777:04o}, this "
+                f"process is uid {os.geteuid()}: stop that bus, remove the queue and start again"
+            )
+        queue.block = False
+        return queue
     except posix_ipc.PermissionsError as error:
         raise AccessError(
             f"queue {spec.name} belongs to another user, this process is uid {os.geteuid()}"
         ) from error
-    found = os.fstat(queue.mqd)
-    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        queue.close()
-        raise AccessError(
-            f"queue {spec.name} belongs to uid {found.st_uid}, mode {found.st_mode & 0o777:04o}, this "
-            f"process is uid {os.geteuid()}: stop that bus, remove the queue and start again"
-        )
-    queue.block = False
-    return queue
+    except BaseException:
+        for each in opened:
+            each.close()
+        raise
 
 
 def _too_many(count: int, limit: Limits) -> LimitError:

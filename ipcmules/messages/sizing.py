@@ -27,6 +27,8 @@ _SHARED_WIDE = 4096
 _SHARED_DEPTH = 64
 #: Part of the budget that the shared queues may take before the private ones have theirs.
 _SHARED_PART = 8
+#: RLIMIT_MSGQUEUE where nobody sets it, and more than any bus can use.
+DEFAULT, _ENOUGH = 819200, 1 << 40
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,12 @@ def plan(private: int, shared: int, budget: int, limit: Limits) -> Plan | None:
         if private_shape is not None:
             return Plan(private_shape, shape)
     return None
+
+
+def most(private: int, shared: int, limit: Limits) -> int:
+    """The budget in bytes from which on plan() finds nothing better."""
+    best = plan(private, shared, _ENOUGH, limit) or MINIMAL
+    return max(best.total(private, shared), _SHARED_PART * shared * best.shared.charge)
 
 
 def _private_shape(budget: int, limit: Limits) -> Shape | None:

@@ -8,24 +8,15 @@ thread has in hand stands in the in-flight slots until its next receive.
 from __future__ import annotations
 
 import os
-import threading
+import sys
 from collections.abc import Callable
 from time import monotonic
 from typing import NoReturn
 
-import posix_ipc
-
-from ipcmules import table
-from ipcmules.description import Description
-from ipcmules.errors import NotAMule
-from ipcmules.messages import frames, post
-from ipcmules.messages.boxes import Box, Boxes
-from ipcmules.messages.hand import Hand
-from ipcmules.messages.handout import LOOK, Handout
-from ipcmules.messages.sources import FARMS, SIGNALS, WANTS, Sources, Want
-from ipcmules.messages.waiting import LONG, NONE, PENDING, Taker, Waiting
-from ipcmules.places import Places
-from ipcmules.table import (
+from ipcmules.bus import table
+from ipcmules.bus.description import Description
+from ipcmules.bus.places import Places
+from ipcmules.bus.table import (
     R_LISTENING,
     R_MESSAGES,
     R_READER,
@@ -35,13 +26,27 @@ from ipcmules.table import (
     READS_SHARED,
     Table,
 )
+from ipcmules.errors import NotAMule
+from ipcmules.kernel import unpatched
+from ipcmules.messages.receive.behind import NOTHING, Behind
+from ipcmules.messages.receive.boxes import Boxes
+from ipcmules.messages.receive.hand import Hand
+from ipcmules.messages.receive.handout import LOOK, Handout
+from ipcmules.messages.receive.intake import Intake
+from ipcmules.messages.receive.sources import FARMS, SIGNALS, WANTS, Sources, Want, takes
+from ipcmules.messages.receive.waiting import LONG, NONE, PENDING, Taker, Waiting
+from ipcmules.messages.send import post
 
-_Busy = posix_ipc.BusyError
-_SINGLE, _LARGE = frames.SINGLE, frames.LARGE
 #: After a message that was waited for, so many receives yield before they look.
 ANSWERS = 64
 
-_get_ident = threading.get_ident
+#: For how long signals are handled at once while there are messages, seconds.
+_SIGNALS = 0.02
+
+#: What `_stopping` is for a stop that leaves what is queued.
+_AT_ONCE = 2
+
+_get_ident = unpatched.get_ident
 _yield = os.sched_yield
 Dispatch = Callable[[int], None]
 
@@ -59,14 +64,19 @@ class Inbox:
         self._cells = shared.cells
         self._record = shared.mule(number)
         self._boxes = boxes = Boxes(where, description, number)
-        self._own = boxes.own
-        self._receive_own = boxes.receive_own
         self._handout = Handout(where, number, boxes.widest)
+        sources = {descriptor: source for descriptor, (_, source) in boxes.all.items()}
+        self._behind = Behind(where, number, boxes.own, sources, boxes.senders)
+        self._intake = Intake(boxes, self._behind, self._handout)
         self._hands = self._handout.hands
         self._hand_cells = self._handout.cells
-        self._lock = self._handout.lock
-        self._waiting = Waiting(boxes, taker, self._handout, shared, self._record, where.notify)
+        self._arrived = self._handout.arrived
+        self._waiting = Waiting(boxes, taker, self._handout, shared, self._record, where.notify, self._behind)
         self._stopping = 0
+        #: True in a child that user code forked: it receives nothing.
+        self._is_child = False
+        #: Whether lanes go before a source that epoll reports: every other time.
+        self._lanes_turn = False
         #: Whether a shared queue is read at the next look between buffered messages: every other time.
         self._turn = False
         #: The queue that had the last message, for which kind of receive, and until when to try it first.
@@ -93,32 +103,7 @@ class Inbox:
     def receive(self, timeout: float | None, signals: bool, farms: bool, dispatch: Dispatch) -> bytes | None:
         """As get(), for a caller that has tried next()."""
         want = _EVERYTHING if signals and farms else WANTS[bool(signals), bool(farms)]
-        handout = self._handout
-        hand = self._hands.get(_get_ident()) or handout.hand()
-        # What it held is done, as it receives again. In the common case emptied here: an answer waits for it.
-        if not handout.loaded and hand.reference is None:
-            self._hand_cells[hand.ref] = 0
-        else:
-            handout.done_with(hand)
-        began = monotonic()
-        if want is self._hot_want and not handout.loaded:
-            if began < self._hot_until:
-                # A partner on the same core can only answer if it runs: let it, then look, without epoll.
-                if self._answers:
-                    self._answers -= 1
-                    _yield()
-                    now = monotonic()
-                    if now - began > LONG:
-                        self._answers = 0
-                        self._waiting.crowded(now)
-                data = self._take_message(self._hot, hand)
-                if data is not None:
-                    return data
-            elif want.signals:
-                # The queue may have had messages for long: signals before epoll's turns.
-                for descriptor in self._waiting.sources(want).ready_signals():
-                    self._take_signal(descriptor, hand, dispatch)
-        return self._receive(want, hand, began, None if timeout is None else began + timeout, dispatch)
+        return self._receive(want, timeout, dispatch)
 
     def get_farm(
         self, timeout: float | None, signals: bool, dispatch: Dispatch, name: str | None = None
@@ -132,76 +117,104 @@ class Inbox:
         if len(self._boxes.shared) < 2:
             raise NotAMule(f"mule {self._number} is in no farm")
         shared = FARMS if name is None else f"farm.{name}"
-        hand, now = self._handout.hand(), monotonic()
-        self._handout.done_with(hand)
-        deadline = None if timeout is None else now + timeout
-        return self._receive(Want(bool(signals), False, shared), hand, now, deadline, dispatch)
+        return self._receive(Want(bool(signals), False, shared), timeout, dispatch)
 
-    def _receive(
-        self, want: Want, hand: Hand, began: float, deadline: float | None, dispatch: Dispatch
-    ) -> bytes | None:
+    def _receive(self, want: Want, timeout: float | None, dispatch: Dispatch) -> bytes | None:
+        if self._is_child:
+            raise NotAMule("a process forked by a mule receives nothing: receive in the mule itself")
+        handout, arrived, intake = self._handout, self._arrived, self._intake
+        hand = self._hands.get(_get_ident()) or handout.hand()
+        hand.look_at = 0.0  # if a handler raises, what is in hand comes before what next() gives
+        began = monotonic()
+        deadline = None if timeout is None else began + timeout
+        try:
+            while True:
+                left = hand.given is not None or hand.came or hand.won or handout.aside or arrived
+                if not (left and self._take_left(want, hand)):
+                    # What it held is done, as it receives again. Emptied first: an answer waits for it.
+                    if handout.loaded or hand.reference is not None:
+                        handout.done_with(hand)
+                    else:
+                        self._hand_cells[hand.ref] = 0
+                    hot = want is self._hot_want and not handout.loaded
+                    if hot and began < self._hot_until and intake.next_record(self._hot, hand, began):
+                        pass
+                    else:
+                        hot = hot and self._is_hot(want, hand, began, dispatch)
+                        if not (hot and intake.take(self._hot, hand)) and not self._wait(
+                            want, hand, began, deadline, dispatch
+                        ):
+                            return None
+                # From here on no call and no loop: what is in hand is returned, or a handler has received it.
+                data, hand.given = hand.given, None
+                if data is not None:
+                    hand.look_at = hand.next_look
+                    return data
+        except BaseException:
+            if self._is_child:
+                self._end_child()
+            handout.settle()
+            raise
+
+    def _is_hot(self, want: Want, hand: Hand, began: float, dispatch: Dispatch) -> bool:
+        """True if the queue that had the last message is to be tried first; else signals have their turn."""
+        if began < self._hot_until:
+            # A partner on the same core can only answer if it runs: let it, then look, without epoll.
+            if self._answers:
+                self._answers -= 1
+                _yield()
+                now = monotonic()
+                if now - began > LONG:
+                    self._answers = 0
+                    self._waiting.crowded(now)
+            return True
+        if want.signals:
+            # The queue may have had messages for long: signals before epoll's turns.
+            for descriptor in self._waiting.sources(want).ready_signals():
+                self._take_signal(descriptor, hand, dispatch)
+        return False
+
+    def _take_left(self, want: Want, hand: Hand) -> bool:
+        """What an interrupted receive has left comes first."""
+        wanted = takes(want, self._boxes.numbers)
+        handout = self._handout
+        handout.settle()
+        return handout.resume(hand, wanted) or bool(handout.aside and handout.take_aside(hand, wanted))
+
+    def _wait(self, want: Want, hand: Hand, began: float, deadline: float | None, dispatch: Dispatch) -> bool:
         handout, waiting = self._handout, self._waiting
-        while True:
+        while hand.given is None:
             if self._stopping:
-                return self._receive_stopping(hand, want, dispatch)
+                return self._take_stopping(hand, want, dispatch)
             sources = waiting.sources(want)
             if handout.loaded and want.own:
-                data = self._receive_loaded(hand, sources, dispatch)
-                if data is not None:
-                    return data
+                if self._take_loaded(hand, sources, dispatch):
+                    return True
                 continue
             events = sources.poll(0, 1)
-            descriptor = events[0][0] if events else waiting.wait(sources, began, deadline)
+            descriptor = events[0][0] if events else NONE
+            self._lanes_turn = not self._lanes_turn
+            if self._behind.used and (not events or self._lanes_turn):
+                behind = self._behind.ready(sources.queues)
+                descriptor = descriptor if behind == NOTHING else behind
             if descriptor == NONE:
-                return None
-            data = self._take_message(descriptor, hand)
+                descriptor = waiting.wait(sources, hand, began, deadline)
+            if descriptor == NONE:
+                return False
+            found = self._intake.take(descriptor, hand)
             now = monotonic()
-            if data is not None:
+            if found:
                 waiting.arrived(now - began)
                 self._hot, self._hot_want = descriptor, want
                 self._answers = ANSWERS if waiting.spun and not events else 0
                 self._hot_until = 0.0 if self._stopping else now + LOOK
-                return data
+                return True
             if self._take_other(descriptor, hand, dispatch) or handout.loaded:
                 waiting.arrived(now - began)
                 began = monotonic()
+        return True
 
     # Taking from a source
-
-    def _take_message(self, descriptor: int, hand: Hand) -> bytes | None:
-        """The message that a ready queue has; None if it is no queue, or another was faster."""
-        if descriptor != self._own:
-            box = self._boxes.all.get(descriptor)
-            return None if box is None else self._take_shared(box, hand)
-        # With the lock, so that threads load frames in the order in which they came.
-        handout = self._handout
-        with self._lock:
-            if handout.loaded:
-                return None  # another thread was faster: there is something in front of what the queue has
-            try:
-                frame, priority = self._receive_own()
-            except _Busy:
-                return None
-            kind = frame[:2]
-            if kind == _SINGLE:
-                handout.received += 1
-                data = frame[2:]
-                hand.put(data, 0)
-                return data
-            if kind == _LARGE:
-                handout.received += 1
-                return handout.deliver(frame, 0, hand)
-            handout.load(frame, priority)
-        return None
-
-    def _take_shared(self, box: Box, hand: Hand) -> bytes | None:
-        receive, source = box
-        try:
-            frame, _ = receive()
-        except _Busy:
-            return None
-        self._handout.received += 1
-        return self._handout.deliver(frame, source, hand)
 
     def _take_other(self, descriptor: int, hand: Hand, dispatch: Dispatch) -> bool:
         """See to a ready source that had no message. True if a signal was handled."""
@@ -217,46 +230,46 @@ class Inbox:
 
     # Between buffered messages
 
-    def _receive_loaded(self, hand: Hand, sources: Sources, dispatch: Dispatch) -> bytes | None:
-        """The next loaded message, after a look at the other sources if it is time; None to look again."""
-        if monotonic() >= self._handout.look_at:
-            data = self._glance(sources, hand, dispatch)
-            if data is not None or self._stopping:
-                return data
-        return self._handout.take(hand, 0.0 if self._stopping else monotonic() + LOOK)
+    def _take_loaded(self, hand: Hand, sources: Sources, dispatch: Dispatch) -> bool:
+        """Take the next loaded message, after a look at other sources if it is time; False: look again."""
+        now = monotonic()
+        if now >= hand.next_look:
+            if self._glance(sources, hand, dispatch):
+                return True
+            if self._stopping:
+                return False
+            now = monotonic()
+        hand.next_look = 0.0 if self._stopping else now + LOOK
+        self._handout.take(hand)
+        return hand.given is not None
 
-    def _glance(self, sources: Sources, hand: Hand, dispatch: Dispatch) -> bytes | None:
+    def _glance(self, sources: Sources, hand: Hand, dispatch: Dispatch) -> bool:
         """Handle signals, and take one message that is more urgent or has its turn."""
         cells, urgent = self._cells, self._record + R_URGENT
         cells[self._record + R_MESSAGES] = self._handout.received
         self._turn = not self._turn
-        for descriptor in sources.ready():
-            box = self._boxes.all.get(descriptor)
-            if box is None:
+        ready = sources.ready()
+        behind = self._behind.ready(sources.shared_queues) if self._turn else NOTHING
+        if behind != NOTHING and behind not in ready:
+            ready.append(behind)
+        for descriptor in ready:
+            if descriptor not in self._boxes.all:
+                until = monotonic() + _SIGNALS
                 while self._take_signal(descriptor, hand, dispatch) and not self._stopping:
-                    pass
-            elif self._turn and not cells[urgent]:
-                data = self._take_shared(box, hand)
-                if data is not None:
-                    return data
+                    if monotonic() >= until:
+                        break  # they come faster than they are handled: messages have their turn
+            elif self._turn and not cells[urgent] and self._intake.take_shared(descriptor, hand):
+                return True
         if cells[urgent]:
-            self._take_urgent(urgent)
-        return None
-
-    def _take_urgent(self, urgent: int) -> None:
-        """A message with a priority came into our own queue: load what is first there."""
-        with self._lock:
-            self._cells[urgent] = 0
-            if not self._handout.room():
-                self._cells[urgent] = 1  # look again when a frame is through
-                return
-            try:
-                frame, priority = self._receive_own()
-            except _Busy:
-                return
-            self._handout.load(frame, priority)
+            self._intake.take_urgent(cells, urgent)
+        return False
 
     # Done
+
+    def leave(self) -> None:
+        """The process ends: what was taken and given to nobody is left to the successor, or to others."""
+        self._handout.leave()
+        self._taker.give_back()
 
     def done(self, everything: bool = False) -> None:
         """Mark what this thread has in hand as done; with everything, what any thread has.
@@ -274,7 +287,7 @@ class Inbox:
             return False
         self._cells[self._record + R_STATE] = table.BUSY
         dispatch(taken)
-        if hand.holds():
+        if hand.given is None and hand.holds():
             self._handout.done_with(hand)  # the handler received something itself
         return True
 
@@ -294,7 +307,7 @@ class Inbox:
         began = monotonic()
         deadline = None if timeout is None else began + timeout
         cells, listening = self._cells, self._record + R_LISTENING
-        waiting = self._waiting
+        waiting, hand = self._waiting, self._handout.hand()
         cells[listening] = 1
         try:
             while True:
@@ -302,10 +315,10 @@ class Inbox:
                 if self._stopping:
                     taken = self._pending_signal(sources)
                     if taken is None:
-                        self._exit(self._handout.hand())
+                        self._exit(hand)
                     return taken
                 events = sources.poll(0, 1)
-                descriptor = events[0][0] if events else waiting.wait(sources, began, deadline)
+                descriptor = events[0][0] if events else waiting.wait(sources, hand, began, deadline)
                 if descriptor == NONE:
                     return None
                 if descriptor == waiting.stop:
@@ -332,32 +345,53 @@ class Inbox:
 
         Safe in a Python signal handler; wakes every thread that waits.
         """
-        self._stopping = 2 if not drain else max(self._stopping, 1)
-        self._handout.look_at = self._hot_until = 0.0
+        self._stopping = max(self._stopping, 1 if drain else _AT_ONCE)
+        self._hot_until = 0.0
+        for hand in list(self._hands.values()):
+            hand.look_at = hand.next_look = 0.0
         os.eventfd_write(self._waiting.stop, 1)
 
-    def _receive_stopping(self, hand: Hand, want: Want, dispatch: Dispatch) -> bytes | None:
+    def _take_stopping(self, hand: Hand, want: Want, dispatch: Dispatch) -> bool:
         sources, handout = self._waiting.sources(want), self._handout
-        while self._stopping < 2:
+        while self._stopping < _AT_ONCE:
             busy = False
             for descriptor in sources.signals:
                 while self._take_signal(descriptor, hand, dispatch):
                     busy = True
             if want.own and handout.loaded:
-                data = handout.take(hand, 0.0)
-                if data is not None:
-                    return data
+                hand.next_look = 0.0
+                handout.take(hand)
             for descriptor in sources.all:
-                data = self._take_message(descriptor, hand)
-                if data is not None:
-                    return data
+                if hand.given is not None or self._intake.take(descriptor, hand):
+                    return True
             if not busy and not (want.own and handout.loaded):
                 break
         self._exit(hand)
 
+    def after_fork(self) -> None:
+        """In a child that user code forked: a receive that a signal handler forked in ends the child."""
+        self._is_child = True
+        self._stopping = _AT_ONCE
+        self._handout.loaded = []
+        self._waiting.after_fork()
+        self._behind.after_fork()
+
+    @staticmethod
+    def _end_child() -> NoReturn:
+        try:
+            post.finish_all()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
+        finally:
+            os._exit(0)
+
     def _exit(self, hand: Hand) -> NoReturn:
         """Raise SystemExit; in a thread that swallowed one already, end the process."""
+        if self._is_child:
+            self._end_child()
         if hand.told_to_exit:
+            self.leave()
             self.done(everything=True)
             post.finish_all()
             os._exit(0)
@@ -389,7 +423,13 @@ class Inbox:
 
     def fileno(self) -> int:
         """A descriptor, readable when get(0, True, True, ...) may have something; until set_shared()."""
+        self._waiting.is_polled = True
         return self._waiting.sources(_EVERYTHING).fileno()
+
+    def received_by(self) -> set[int]:
+        """The living threads that receive here."""
+        alive = set(sys._current_frames())  # threads of the system: gevent shows others
+        return {each for each in list(self._hands) if each in alive}
 
     def close(self) -> None:
         """Close what can be closed; for tests, and for a process that stops being a mule."""

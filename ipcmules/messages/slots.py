@@ -10,19 +10,26 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import posix_ipc
 
-from ipcmules import description as descriptions
-from ipcmules import log
-from ipcmules.errors import AccessError, IpcMulesError, LimitError
+from ipcmules.bus.places import Places
+from ipcmules.errors import AccessError, LimitError
+from ipcmules.kernel import exhaustion
 from ipcmules.messages import frames, large
+from ipcmules.messages.lanes.cells import (
+    CLAIM,
+    FROM_LANE,
+    LANE_LENGTH,
+    OWN,
+    REFERENCE,
+    SAVING,
+    source_of,
+)
 from ipcmules.messages.sizing import WIDEST
-from ipcmules.places import Places
 
-MAGIC = 0x31304649_4D435049  # "IPCMIF01" as a little-endian number
+MAGIC = 0x32304649_4D435049  # "IPCMIF02" as a little-endian number
 PAGE = 4096
 
 #: Threads of a mule that can have a message in hand at once.
@@ -34,11 +41,10 @@ FRAMES = 72
 REFS = 8  # one a thread
 HEADERS = REFS + THREADS  # F_CELLS a frame area
 F_SEQUENCE, F_LENGTH, F_REMAINING, F_PRIORITY = range(4)
-F_CELLS = 4
+F_LANE, F_HEAD = 4, 5  # the lane it was taken from, from 1 (0: none), and the position behind it (L_HEAD)
+F_CELLS = 6
 
-# A thread's cell: 0, or what it has in hand.
-OWN = 1 << 62  # in its own area: OWN | maybe REFERENCE | source << 32 | length
-REFERENCE = 1 << 61  # and that is a reference to a large message
+# A thread's cell: 0, or what it has in hand, as lanes/cells.py says where OWN or CLAIM is set;
 # else: a message of a frame, sequence << SEQUENCE_SHIFT | how many of the frame come after it.
 SEQUENCE_SHIFT = 12
 _AFTER = (1 << SEQUENCE_SHIFT) - 1
@@ -47,13 +53,8 @@ _AFTER = (1 << SEQUENCE_SHIFT) - 1
 PART = PAGE + (THREADS + FRAMES) * WIDEST
 
 
-@dataclass(frozen=True)
-class Left:
-    """A message that a dead mule had in hand."""
-
-    data: bytes
-    endpoint: str  #: the queue it came from: 'mule3', 'pool', 'farm.mail'
-    attempts: int = 0  #: how many processes had died with it before
+class HalfMade(AccessError):
+    """The segment is not as long as it should be: who made it was killed before anybody used it."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,24 @@ class Rest:
 
 
 def create(where: Places, mules: int) -> None:
-    """Make the segment for so many mules. It takes memory only where mules use it."""
+    """Make the segment for so many mules. Their cells have memory at once, their areas where they use them.
+
+    The master reads the cells of a mule that died young, and mapped memory that has no page yet asks for one
+    even to be read: where there is none that is a SIGBUS (mmap(2)). Raises LimitError.
+    """
     segment = posix_ipc.SharedMemory(where.inflight, posix_ipc.O_CREX, mode=0o600)
     try:
         os.fchmod(segment.fd, 0o600)
-        os.ftruncate(segment.fd, PAGE + mules * PART)
+        os.posix_fallocate(segment.fd, 0, PAGE)
         os.pwrite(segment.fd, MAGIC.to_bytes(8, "little") + mules.to_bytes(8, "little"), 0)
+        for number in range(mules):  # the size grows with it: a part that is there whole has its cells
+            os.posix_fallocate(segment.fd, PAGE + number * PART, PAGE)
+        os.ftruncate(segment.fd, PAGE + mules * PART)
     except OSError as error:
         posix_ipc.unlink_shared_memory(where.inflight)
         raise LimitError(
-            f"shared memory for what mules have in hand: {error.strerror}; make room in /dev/shm"
+            f"what {mules} mules have in hand needs {(1 + mules) * PAGE} bytes of shared memory and more: "
+            f"{error.strerror}; {exhaustion.remedy(error, exhaustion.MORE_SHARED_MEMORY)}"
         ) from error
     finally:
         segment.close_fd()
@@ -115,9 +124,12 @@ class Slots:
         segment = posix_ipc.SharedMemory(where.inflight)
         found = os.fstat(segment.fd)
         start = PAGE + (number - 1) * PART
-        if found.st_uid != os.geteuid() or found.st_mode & 0o077 or found.st_size < start + PART:
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
             segment.close_fd()
             raise AccessError(f"shared memory {where.inflight} is not this bus's: remove it and start again")
+        if found.st_size < start + PART:
+            segment.close_fd()
+            raise HalfMade(f"shared memory {where.inflight} is only half made: start the bus again")
         self._segment = segment
         self._start = start
         self.number = number
@@ -131,7 +143,7 @@ class Slots:
         except OSError as error:
             raise LimitError(
                 f"{size} bytes of shared memory for what mule {self.number} has in hand: {error.strerror}; "
-                "make room in /dev/shm (docker: --shm-size)"
+                f"{exhaustion.remedy(error, exhaustion.MORE_SHARED_MEMORY)}"
             ) from error
 
     def close(self) -> None:
@@ -142,26 +154,53 @@ class Slots:
         """First cell of a frame area's header."""
         return HEADERS + area * F_CELLS
 
-    def store(self, area: int, sequence: int, frame: bytes, priority: int, remaining: int) -> None:
-        """Store a frame in a free area, its memory reserved. A SIGKILL leaves all of it or nothing."""
+    def store(
+        self, area: int, sequence: int, frame: bytes, priority: int, lane: int = 0, head: int = 0
+    ) -> None:
+        """Store a frame in a free area, its memory reserved. It counts once its F_REMAINING is not 0.
+
+        lane, head: see F_LANE and F_HEAD.
+        """
         cells, first, start = self.cells, self.header(area), frame_area(area)
         cells[first + F_LENGTH] = 0
+        cells[first + F_LANE], cells[first + F_HEAD] = lane, head
         self.memory[start : start + len(frame)] = frame
         cells[first + F_SEQUENCE] = sequence
         cells[first + F_PRIORITY] = priority
         cells[first + F_LENGTH] = len(frame)
-        cells[first + F_REMAINING] = remaining
+
+    def reserve_for_saving(self, size: int) -> None:
+        """Reserve memory for frames of that size before one comes: put() and hold() are stores alone."""
+        self.reserve(0, PAGE)
+        self.reserve(thread_area(0), size)
+        self.reserve(frame_area(0), size)
+
+    def put(self, frame: bytes, priority: int) -> None:
+        """Store a frame for rest(), where nothing is in hand or left of others, its memory reserved."""
+        first = self.header(0)
+        self.store(0, self.cells[first + F_SEQUENCE] + 1, frame, priority)
+        self.cells[first + F_REMAINING] = frames.count_of(frame)
+
+    def hold(self, frame: bytes, priority: int, source: int) -> None:
+        """Store a shared queue's frame, of one message, for recover(); source as endpoint_of() has it."""
+        data, start = frame[frames.OVERHEAD :], thread_area(0)
+        self.memory[start : start + len(data)] = data
+        self.cells[self.header(0) + F_PRIORITY] = priority
+        reference = REFERENCE if frames.is_large(frame) else 0
+        self.cells[REFS] = OWN | SAVING | reference | source << 32 | len(data)
 
     def rests(self) -> list[Rest]:
         """The frames that were not handed out to their end: the more urgent first, then the older."""
         cells, found = self.cells, []
-        after = self._after()
+        after, references = self._after(), self._references()
         for area in range(FRAMES):
             first = self.header(area)
             remaining, sequence = cells[first + F_REMAINING], cells[first + F_SEQUENCE]
             remaining = min(remaining, after.get(sequence, remaining))
             if remaining:
                 frame = self._bytes(frame_area(area), cells[first + F_LENGTH])
+                if frames.is_large(frame) and frame[frames.OVERHEAD :] in references:
+                    continue  # killed after it had that in hand, before the frame said so
                 found.append(Rest(area, sequence, remaining, cells[first + F_PRIORITY], frame))
         return sorted(found, key=lambda each: (-each.priority, each.sequence))
 
@@ -169,9 +208,17 @@ class Slots:
         """By frame: how many of its messages come after the last one that a thread's cell names."""
         found: dict[int, int] = {}
         for ref in self.cells[REFS : REFS + THREADS]:
-            if ref and not ref & OWN:
+            if ref and not ref & (OWN | CLAIM):
                 sequence, after = ref >> SEQUENCE_SHIFT, ref & _AFTER
                 found[sequence] = min(after, found.get(sequence, after))
+        return found
+
+    def _references(self) -> set[bytes]:
+        """The references to large messages of the mule's own queue that are in hand."""
+        found = set()
+        for thread, ref in enumerate(self.cells[REFS : REFS + THREADS].tolist()):
+            if ref & (OWN | REFERENCE | FROM_LANE) == OWN | REFERENCE and not source_of(ref):
+                found.add(self._bytes(thread_area(thread), ref & 0xFFFFFFFF))
         return found
 
     def in_hand(self) -> list[tuple[bytes, bool, int]]:
@@ -179,12 +226,26 @@ class Slots:
         found = []
         for thread, ref in enumerate(self.cells[REFS : REFS + THREADS].tolist()):
             if ref & OWN:
-                data = self._bytes(thread_area(thread), ref & 0xFFFFFFFF)
-                found.append((data, bool(ref & REFERENCE), ref >> 32 & 0xFFFF))
-            elif ref:
+                length = ref & (LANE_LENGTH if ref & FROM_LANE else 0xFFFFFFFF)
+                data = self._bytes(thread_area(thread), length)
+                found.append((data, bool(ref & REFERENCE), source_of(ref)))
+            elif ref and not ref & CLAIM:
                 message = self._of_frame(ref)
                 if message is not None:
                     found.append((message, False, 0))
+        return found
+
+    def refs(self) -> list[int]:
+        """The threads' cells that are not 0."""
+        return [ref for ref in self.cells[REFS : REFS + THREADS].tolist() if ref]
+
+    def heads(self) -> list[tuple[int, int]]:
+        """What was taken from lanes for frames that are not handed out: lane, position behind it."""
+        found = []
+        for area in range(FRAMES):
+            first = self.header(area)
+            if self.cells[first + F_REMAINING] and self.cells[first + F_LANE]:
+                found.append((self.cells[first + F_LANE] - 1, self.cells[first + F_HEAD]))
         return found
 
     def _of_frame(self, ref: int) -> bytes | None:
@@ -199,112 +260,20 @@ class Slots:
     def _bytes(self, offset: int, size: int) -> bytes:
         return bytes(self.memory[offset : offset + size])
 
-    def forget_hands(self) -> None:
-        """Nothing is in hand any more; what is left of frames stays, and stays marked as left."""
+    def forget_hands(self, but: int = 0) -> None:
+        """Nothing is in hand any more; what is left of frames stays, and stays marked as left.
+
+        but: a bit; cells that have it stay.
+        """
         rests = {each.area: each.remaining for each in self.rests()}
         for area in range(FRAMES):
             self.cells[self.header(area) + F_REMAINING] = rests.get(area, 0)
         for thread in range(THREADS):
-            self.cells[REFS + thread] = 0
+            if not self.cells[REFS + thread] & but:
+                self.cells[REFS + thread] = 0
 
     def forget(self) -> None:
         """Neither anything in hand nor anything left."""
         self.forget_hands()
         for area in range(FRAMES):
             self.cells[self.header(area) + F_REMAINING] = 0
-
-
-def recover(where: Places, number: int, put_away: Callable[[Left], object] | None = None) -> list[Left]:
-    """After a mule's death: what it had in hand, whole; it is not in hand any more.
-
-    put_away(left) is called for each before it is forgotten: whoever is killed in between finds it again.
-    What the mule had not handed out of its frames stays for the successor, or for rest(). Large messages
-    are loaded, and removed.
-    """
-    slots = Slots(where, number)
-    try:
-        hands = slots.in_hand()
-        found = [each for each in (_left(where, number, *hand) for hand in hands) if each is not None]
-        if put_away is not None:
-            for each in found:
-                put_away(each)
-        slots.forget_hands()
-        for data, reference, _source in hands:
-            if reference:
-                large.discard(data)
-        return found
-    finally:
-        slots.close()
-
-
-def _left(where: Places, number: int, data: bytes, reference: bool, source: int) -> Left | None:
-    endpoint = endpoint_of(where, number, source)
-    if not reference:
-        return Left(data, endpoint)
-    try:
-        return Left(large.peek(data), endpoint, large.attempts_of(data))
-    except (OSError, IpcMulesError):
-        return None  # killed after it was done and removed, before the cell said so
-
-
-def endpoint_of(where: Places, number: int, source: int) -> str:
-    """The endpoint with the number that a thread's cell holds: 0 its own, 1 the pool, then the farms."""
-    if source == 0:
-        return f"mule{number}"
-    if source == 1:
-        return "pool"
-    found = descriptions.read(where)
-    farms = found.config.farms if found is not None else ()
-    return f"farm.{farms[source - 2].name}" if source - 2 < len(farms) else "farm"
-
-
-def rest(where: Places, number: int) -> Iterator[tuple[bytes, int, int]]:
-    """What a mule without a successor was not handed out, in order: message, priority, attempts (see Left).
-
-    Each is forgotten when the next one is asked for: whoever is killed while he saves it finds it again.
-    What cannot be read is logged.
-    """
-    slots = Slots(where, number)
-    try:
-        for each in slots.rests():
-            reference = each.frame[frames.OVERHEAD :] if frames.is_large(each.frame) else b""
-            try:
-                messages = each.messages()
-                attempts = large.attempts_of(reference) if reference else 0
-            except (frames.FrameError, OSError, ValueError) as error:
-                log.event("error", f"a frame of {len(each.frame)} bytes could not be read: {error}")
-                continue
-            for after, data in zip(range(len(messages) - 1, -1, -1), messages, strict=True):
-                yield data, each.priority, attempts
-                slots.cells[slots.header(each.area) + F_REMAINING] = after
-            if reference:
-                large.discard(reference)
-        slots.forget()
-    finally:
-        slots.close()
-
-
-def put(where: Places, number: int, frame: bytes, priority: int) -> None:
-    """Store a frame for rest(), where nothing is in hand or left of others.
-
-    Raises LimitError if there is no memory for it.
-    """
-    slots = Slots(where, number)
-    try:
-        slots.reserve(0, PAGE)
-        slots.reserve(frame_area(0), len(frame))
-        slots.store(0, slots.cells[slots.header(0) + F_SEQUENCE] + 1, frame, priority, frames.count_of(frame))
-    finally:
-        slots.close()
-
-
-def clear(where: Places, number: int) -> None:
-    """After a mule that ended by itself: what it had in hand is done; what it was not handed stays."""
-    slots = Slots(where, number)
-    try:
-        for data, reference, _ in slots.in_hand():
-            if reference:
-                large.discard(data)
-        slots.forget_hands()
-    finally:
-        slots.close()

@@ -5,11 +5,11 @@ Knows the inbox it is one of, and the mule's record, where it says that the end 
 
 from __future__ import annotations
 
-from ipcmules.description import Description
-from ipcmules.messages.inbox import Dispatch, Inbox
-from ipcmules.messages.waiting import Taker
-from ipcmules.places import Places
-from ipcmules.table import LEAVES_BY_COUNT, LEAVES_FOR_RELOAD, R_LEAVING, Table
+from ipcmules.bus.description import Description
+from ipcmules.bus.places import Places
+from ipcmules.bus.table import LEAVES_BY_COUNT, LEAVES_FOR_RELOAD, R_LEAVING, Table
+from ipcmules.messages.receive.inbox import Dispatch, Inbox
+from ipcmules.messages.receive.waiting import Taker
 
 
 def _nothing_loaded() -> bytes | None:

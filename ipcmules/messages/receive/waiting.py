@@ -16,12 +16,14 @@ from collections.abc import Sequence
 from time import monotonic, monotonic_ns
 from typing import Protocol
 
-from ipcmules import table
-from ipcmules.messages.boxes import Boxes
-from ipcmules.messages.handout import Handout
-from ipcmules.messages.sources import FARMS, NO_QUEUES, POOL, POOL_AND_FARMS, Sources, Want
-from ipcmules.notify import tell_master
-from ipcmules.table import R_CHANGED, R_MESSAGES, R_STATE, Table
+from ipcmules.bus import table
+from ipcmules.bus.table import R_CHANGED, R_MESSAGES, R_STATE, Table
+from ipcmules.kernel.notify import tell_master
+from ipcmules.messages.receive.behind import NOTHING, Behind
+from ipcmules.messages.receive.boxes import Boxes
+from ipcmules.messages.receive.hand import Hand
+from ipcmules.messages.receive.handout import Handout
+from ipcmules.messages.receive.sources import FARMS, NO_QUEUES, POOL, POOL_AND_FARMS, Sources, Want
 
 #: How long a wait yields and looks before it sleeps, in seconds, if the last one was shorter than that.
 SPIN = 0.00013
@@ -50,13 +52,24 @@ class Taker(Protocol):
     def pending(self) -> bool:
         """True if a signal may be there whose wake-up was lost."""
 
+    def give_back(self) -> None:
+        """Leave what was taken and not handled to whoever comes next."""
+
 
 class Waiting:
     """What the threads of one mule wait for."""
 
     def __init__(
-        self, boxes: Boxes, taker: Taker, handout: Handout, shared: Table, record: int, notify: str
+        self,
+        boxes: Boxes,
+        taker: Taker,
+        handout: Handout,
+        shared: Table,
+        record: int,
+        notify: str,
+        behind: Behind,
     ) -> None:
+        self._behind = behind
         self._boxes = boxes
         self._taker = taker
         self._handout = handout
@@ -72,6 +85,8 @@ class Waiting:
         self.spun = False
         self._crowded = CROWDED
         self._crowded_until = 0.0
+        #: Whether somebody else waits for the descriptor of a set of sources (Inbox.fileno).
+        self.is_polled = False
         #: Whether pool and farm queues are read.
         self.reads_shared = True
         #: Readable from a stop on, for ever.
@@ -80,9 +95,18 @@ class Waiting:
     def sources(self, want: Want) -> Sources:
         """The sources of one kind of receive."""
         found = self._sources.get(want)
-        return found if found is not None else self._make(want)
+        return found if found is not None and found.armed else self._make(want)
 
     def _make(self, want: Want) -> Sources:
+        with self._lock:
+            found = self._sources.get(want)
+            if found is None:
+                return self._sources.setdefault(want, self._new(want))
+            if not found.armed:  # an interrupted rearm()
+                found.rearm()
+            return found
+
+    def _new(self, want: Want) -> Sources:
         boxes = self._boxes
         shared: list[int] = []
         own: list[int] = []
@@ -103,18 +127,23 @@ class Waiting:
             queues = boxes.shared
         else:
             queues = (boxes.by_name[want.shared],)
-        made = self._sources[want] = Sources([*shared, *queues], own, signals, queues)
-        return made
+        own_queues = (boxes.own,) if want.own else ()
+        return Sources([*shared, *queues], own, signals, queues, own_queues)
 
-    def wait(self, sources: Sources, began: float, deadline: float | None) -> int:
+    def wait(self, sources: Sources, hand: Hand, began: float, deadline: float | None) -> int:
         """The first ready descriptor, waiting for it; NONE: the deadline is over; PENDING: see all signals.
 
-        began: when this receive began to wait.
+        hand: the thread's. began: when this receive began to wait.
         """
         now = monotonic()
         if deadline is not None and now >= deadline:
+            # Who only ever looks sees it too: a signal whose wake-up was read by a call that was interrupted.
+            if sources.signals and self._taker.pending():
+                return PENDING
             self._rest()
-            return NONE
+            self._behind.tidy(sources.queues)
+            # Who waits for the descriptor elsewhere sleeps as well.
+            return self._behind.sleep(sources.queues, []) if self.is_polled else NONE
         if self._soon and now >= self._crowded_until:
             until = began + SPIN if deadline is None else min(began + SPIN, deadline)
             poll = sources.poll
@@ -124,11 +153,12 @@ class Waiting:
                 before, now = now, monotonic()
                 if now - before > LONG:
                     self.crowded(now)
-                if events:
+                behind = events[0][0] if events else self._behind.ready(sources.queues)
+                if behind != NOTHING:
                     self.spun = True
-                    return events[0][0]
+                    return behind
         self.spun = False
-        return self._sleep(sources, deadline)
+        return self._sleep(sources, hand, deadline)
 
     def crowded(self, now: float) -> None:
         """A yield took long: with others on the core, whoever sleeps gets it sooner than whoever yields."""
@@ -150,16 +180,28 @@ class Waiting:
             self._rested = True
             tell_master(self._notify)
 
-    def _sleep(self, sources: Sources, deadline: float | None) -> int:
+    def _sleep(self, sources: Sources, hand: Hand, deadline: float | None) -> int:
         if sources.signals and self._taker.pending():
             return PENDING
-        self._rest()
-        self._handout.sleeping(+1)
+        self._behind.tidy(sources.queues)
+        hand.asleep = True
+        said: list[int] = []
         try:
+            self._rest()
+            self._handout.sleeps()
+            behind = self._behind.sleep(sources.queues, said)
+            if behind != NOTHING:
+                return behind
+            if self._behind.used and sources.queues:
+                # Wake-ups that went to others may have left frames in a queue, and a full one takes no more.
+                ready = sources.ready_queues()
+                if ready:
+                    return ready[0]
             left = -1 if deadline is None else max(deadline - monotonic(), 0.0)
             events = sources.poll(left, 1)
         finally:
-            self._handout.sleeping(-1)
+            self._behind.wake(said)
+            hand.asleep = False
             self._cells[self._record + R_STATE] = table.BUSY
             self._cells[self._record + R_CHANGED] = monotonic_ns()
         return events[0][0] if events else NONE
@@ -167,7 +209,7 @@ class Waiting:
     def rearm(self) -> None:
         """A wake-up may have been lost with a killed mule: look at every shared source again."""
         with self._lock:
-            for each in self._sources.values():
+            for each in list(self._sources.values()):
                 each.rearm()
 
     def set_shared(self, reads: bool) -> None:
@@ -180,8 +222,13 @@ class Waiting:
             self._sources = {}
             os.eventfd_write(self._handout.wake, 1)
 
+    def after_fork(self) -> None:
+        """In a forked child: what is waited for is the parent's; a wait that goes on ends with OSError."""
+        for each in list(self._sources.values()):
+            each.close()
+
     def close(self) -> None:
         """Close the sets of sources and the descriptor of the stop."""
-        for each in self._sources.values():
+        for each in list(self._sources.values()):
             each.close()
         os.close(self.stop)

@@ -1,4 +1,4 @@
-"""The way to one queue, for both kinds of outboxes: opened with the first message, waited for, emptied.
+"""The way to one queue, for all outboxes: opened with the first message, waited for, emptied.
 
 Knows a queue and the post's view of the bus; keeps no messages. A program's signal handlers run between two
 steps of any call here and may raise. What must not be cut in two is one call of C code that notes its
@@ -10,23 +10,20 @@ an except or finally block.
 from __future__ import annotations
 
 import select
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import posix_ipc
 
-from ipcmules.description import QueueSpec
+from ipcmules.bus.description import QueueSpec
 from ipcmules.errors import LimitError
+from ipcmules.kernel import unpatched, unpatched_polls
 from ipcmules.messages import frames, large
 
 if TYPE_CHECKING:
-    from ipcmules.messages.post import Post
+    from ipcmules.messages.send.office import Office
 
-#: What is full is tried again so often, giving way to the receivers, before the sender sleeps.
-YIELDS = 4
 #: How often a waiting sender asks whether the bus is still alive, in seconds.
 _ALIVE = 0.5
 _Busy = posix_ipc.BusyError
@@ -35,7 +32,7 @@ _Busy = posix_ipc.BusyError
 class Outlet:
     """One queue's descriptor in this process, and what follows from a message that went into it."""
 
-    def __init__(self, post: Post, spec: QueueSpec) -> None:
+    def __init__(self, post: Office, spec: QueueSpec) -> None:
         self.endpoint = spec.endpoint
         self._post = post
         self._spec = spec
@@ -45,7 +42,7 @@ class Outlet:
 
     def reset(self) -> None:
         """Begin anew, with a descriptor of this process's own (also after a fork)."""
-        self._opening = threading.RLock()
+        self._opening = unpatched.RLock()
         self._queue: posix_ipc.MessageQueue | None = None
         #: The queue's send, as the common path calls it.
         self._kernel: Callable[[bytes, None, int], None] = self._open_and_send
@@ -73,8 +70,8 @@ class Outlet:
         self._kernel = self._open_and_send
 
     def forget(self) -> None:
-        """In a forked child: what is pending is the parent's, and so is the lock somebody may have held."""
-        self.close()
+        """In a forked child: nothing here is this process's, nor the lock somebody may have held."""
+        Outlet.close(self)
         self.reset()
 
     def close(self) -> None:
@@ -95,15 +92,18 @@ class Outlet:
 
     def _set_aside(self, data: bytes) -> bytes:
         """Store a message that the queue does not take; the reference to it. Raises LimitError."""
-        reference = large.store(self._post.where, data)
-        if len(reference) <= self._longest:
-            return reference
-        large.discard(reference)
-        raise LimitError(
-            f"a message of {len(data)} bytes would be named by a reference of {len(reference)} bytes, which "
-            f"the queue of {self.endpoint} ({self._spec.size} bytes) does not take: make room in /dev/shm, "
-            "or use a shorter state directory"
-        )
+        reference = large.store(self._post.where, data, created=self._post.stores)
+        try:
+            if len(reference) <= self._longest:
+                return reference
+            raise LimitError(
+                f"a message of {len(data)} bytes would be named by a reference of {len(reference)} bytes, "
+                f"which the queue of {self.endpoint} ({self._spec.size} bytes) does not take: make room in "
+                "/dev/shm, or use a shorter state directory"
+            )
+        except BaseException:
+            large.discard(reference)
+            raise
 
     def leftovers(self) -> Iterator[list[bytes]]:
         """Whatever lies in the queue, taken out of it, a frame's messages at a time."""
@@ -112,6 +112,8 @@ class Outlet:
                 frame, _ = self._queue.receive()
             except (_Busy, posix_ipc.ExistentialError):
                 return
+            if frame == frames.WAKE:
+                continue
             found = []
             for data in frames.unpack(frame):
                 try:
@@ -130,28 +132,17 @@ class Outlet:
         left = _ALIVE if deadline is None else deadline - time.monotonic()
         if left <= 0:
             return False
-        if not wait_for_room((self,), min(left, _ALIVE)):
+        if not wait_for_room(self, min(left, _ALIVE)):
             self._post.check_alive()
         return True
 
 
-def wait_for_room(outlets: tuple[Outlet, ...], seconds: float) -> bool:
-    """Wait until one of the outlets' queues takes a message. False if the time was over."""
-    poller = select.poll()
-    for each in outlets:
-        if each.descriptor() >= 0:
-            poller.register(each.descriptor(), select.POLLOUT)
+def wait_for_room(outlet: Outlet, seconds: float) -> bool:
+    """Wait until the outlet's queue takes a message. False if the time was over."""
+    poller = unpatched_polls.poll()
+    if outlet.descriptor() >= 0:
+        poller.register(outlet.descriptor(), select.POLLOUT)
     return bool(poller.poll(seconds * 1000))
-
-
-def runs_below(function: Callable[..., object], owner: object) -> bool:
-    """True if the calling code was called, however indirectly, by that method of the owner."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        frame = frame.f_back
-        if frame.f_code is function.__code__ and frame.f_locals.get("self") is owner:
-            return True
-    return False
 
 
 def check_priority(priority: int) -> None:

@@ -1,0 +1,302 @@
+"""A receiver's end of the lanes behind a queue that several receive from: one record at a time, claimed.
+
+Knows the directory, chains, counts (kernel/atomics.py) and a thread's hand. Beside each record is a count of
+1: whoever takes it away has the record. Before he tries he says so in his thread's cell of the in-flight
+slots, and when the record is safe in his hand he marks it as done: claims.py is how the claims of the dead
+are told from those of the living.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Protocol
+
+from ipcmules.kernel import atomics, linux
+from ipcmules.messages.lanes import cells, chain
+from ipcmules.messages.lanes.chain import END, LENGTH, S_WORD, SHARED, Segment
+from ipcmules.messages.lanes.directory import (
+    L_CHAIN,
+    L_FIRST,
+    L_PRIORITY,
+    L_TAKEN,
+    L_TAKEN_BYTES,
+    Directory,
+)
+from ipcmules.messages.lanes.lock import locked
+from ipcmules.messages.lanes.readers import Readers
+
+_STRIDE = SHARED.stride
+_SLOT = _STRIDE * 8
+
+#: Records that are looked at with one look at most, and for how long they may be taken then, seconds.
+MOST = 64
+_WHILE = 0.001
+
+
+#: One record that a thread may have claimed: its segment, its slot, how a thread's cell names it (with the
+#: queue), and its lane's number. A plain tuple: one is made for each message.
+Record = tuple[Segment, int, int, int]
+
+#: What atomics.take() said (0: it is ours), and of which record.
+Claim = tuple[int, Record]
+
+
+class Claiming(Protocol):
+    """A thread's hand, as it claims records (messages/receive/hand.py)."""
+
+    cells: memoryview
+    ref: int
+    won: list[Claim]
+
+
+class Position:
+    """Where this receiver is in one lane: everything before that is claimed by somebody."""
+
+    def __init__(self, directory: Directory, queue: int, lane: int, source: int) -> None:
+        self.lane = lane
+        self._directory = directory
+        self._queue = queue
+        self._source = source
+        self.entry = directory.entry(queue, lane)
+        self._prefix = directory.prefix(queue, lane)
+        self.chain = self.priority = 0
+        self.segment: Segment | None = None
+        self.at = 0
+        #: What the last look found: a segment, and where what is published there ends. In one piece, as
+        #: threads share it.
+        self.looked: tuple[Segment | None, int] = (None, 0)
+        #: Records before this one were there when the kernel's queue was seen to be empty afterwards.
+        self.seen = 0
+        #: How a thread's cell names the first record of the segment.
+        self.named = 0
+        #: How often another segment was entered.
+        self._turns = 0
+
+    def look(self) -> int:
+        """How many records there are that may not be claimed, up to MOST; 0: none."""
+        table, entry = self._directory.cells, self.entry
+        while True:
+            if table[entry + L_CHAIN] != self.chain and not self._open():
+                return 0
+            segment, at = self.segment, self.at
+            if segment is None:
+                return 0
+            if not segment.cells[at * _STRIDE + S_WORD]:
+                return 0
+            words = segment.cells[at * _STRIDE : (at + MOST) * _STRIDE].tolist()
+            for taken in range(len(words) // _STRIDE):
+                word = words[taken * _STRIDE + S_WORD]
+                if word & END:
+                    if taken == 0 or not self._any(words, taken):
+                        self._go_on(segment, at + taken, word & ~END)
+                        break
+                    return self._skip(segment, at, words, taken)
+                if not word:
+                    return self._skip(segment, at, words, taken)
+            else:
+                if self._any(words, MOST):
+                    return self._skip(segment, at, words, len(words) // _STRIDE)
+                self.to(segment, at + len(words) // _STRIDE)
+
+    @staticmethod
+    def _any(words: list[int], count: int) -> bool:
+        return any(words[: count * _STRIDE : _STRIDE])
+
+    def _skip(self, segment: Segment, at: int, words: list[int], count: int) -> int:
+        """Pass over what is claimed at the beginning. Returns how many records come after that."""
+        self.looked = segment, at + count
+        for taken in range(count):
+            if words[taken * _STRIDE]:
+                self.to(segment, at + taken)
+                return count - taken
+        self.to(segment, at + count)
+        return 0
+
+    def to(self, segment: Segment, at: int) -> None:
+        """What comes before this record is claimed."""
+        if self.segment is segment and at > self.at:
+            self.at = at
+
+    def free(self, segment: Segment, slot: int) -> int:
+        """The first record behind a claimed one that nobody has claimed, or the end of what may be taken."""
+        end = min(self.seen, slot + MOST)
+        counts = segment.cells[slot * _STRIDE : end * _STRIDE : _STRIDE].tolist()
+        claimed = next((at for at, count in enumerate(counts) if count), len(counts))
+        return max(slot + claimed, slot + 1)
+
+    def _open(self) -> bool:
+        """The lane has a chain that it did not have, or this does not know where it is. False: it has none.
+
+        Where another thread has just found out, that stands.
+        """
+        table, entry, turn = self._directory.cells, self.entry, self._turns
+        number, first, segment = 0, 0, None
+        while table[entry + L_CHAIN]:
+            before = number, first
+            number = int(table[entry + L_CHAIN])
+            linux.order()
+            first = int(table[entry + L_FIRST])
+            if (number, first) == before:
+                return False  # its first segment is not there: nobody can read it
+            try:
+                segment = chain.open_patiently(self._prefix, first, SHARED)
+                break
+            except FileNotFoundError:
+                pass  # it has just been taken and removed, after the lane was told which one is the first now
+        priority = int(table[entry + L_PRIORITY])
+        self._enter(turn, segment, number if segment else 0, priority)
+        return segment is not None
+
+    def _enter(self, turn: int, segment: Segment | None, number: int, priority: int) -> None:
+        named = self._source << 32 | cells.record(segment.number, self.lane, 0) if segment else 0
+        if self._turns == turn:
+            # From here no call and no loop.
+            self._turns = turn + 1
+            self.at = self.seen = 0
+            self.segment, self.named = segment, named
+            self.chain, self.priority = number, priority
+
+    def _go_on(self, segment: Segment, count: int, number: int) -> None:
+        """All of this segment is claimed: to the next one. It goes when all of it is done."""
+        turn, of, priority = self._turns, self.chain, self.priority
+        self.retire(segment, count)
+        try:
+            following: Segment | None = chain.open_patiently(self._prefix, number, SHARED)
+        except FileNotFoundError:
+            following, of = None, 0  # that is taken and removed as well: look where the lane is now
+        if self.segment is segment:
+            self._enter(turn, following, of, priority)
+
+    def retire(self, segment: Segment, count: int) -> None:
+        """This segment has an end: remove the lane's first segments, as far as all their records are done."""
+        if segment.all_done(count):
+            with locked(self._directory) as held:
+                if held:
+                    retire(self._directory, self._queue, self.lane)
+
+
+def retire(directory: Directory, queue: int, lane: int) -> None:
+    """With the lock held: remove a lane's first segments, as far as all their records are done."""
+    table, entry, prefix = directory.cells, directory.entry(queue, lane), directory.prefix(queue, lane)
+    while table[entry + L_CHAIN]:
+        try:
+            segment = chain.open_segment(prefix, int(table[entry + L_FIRST]), SHARED)
+        except OSError:
+            return  # gone, or there is no descriptor: whoever passes the next one removes this one too
+        table[entry + L_TAKEN], table[entry + L_TAKEN_BYTES] = segment.before
+        count = segment.count()
+        word = segment.word(count)
+        if not word & END or not segment.all_done(count):
+            return
+        table[entry + L_FIRST] = word & ~END
+        segment.unlink()
+
+
+class SharedLanes:
+    """All lanes behind one shared queue, for one receiver."""
+
+    def __init__(self, directory: Directory, queue: int, source: int) -> None:
+        self._readers = Readers(directory, queue, lambda lane: Position(directory, queue, lane, source))
+        self._next = 0
+        #: The lanes whose records may be taken, in this order, and until when.
+        self.ready: list[Position] = []
+        self.until = 0.0
+
+    @property
+    def used(self) -> bool:
+        """True once there was a lane."""
+        return self._readers.used
+
+    def look(self) -> bool:
+        """True if there may be something to take."""
+        return any(each.look() for each in self._readers.all())
+
+    def see(self) -> list[tuple[Position, Segment, int]]:
+        """What there is now, for allow()."""
+        found = []
+        for each in self._readers.all():
+            count = each.look()
+            segment, end = each.looked
+            if count and segment is not None:
+                found.append((each, segment, end))
+        return found
+
+    def allow(self, seen: list[tuple[Position, Segment, int]]) -> None:
+        """The kernel's queue was found empty after see(): for a millisecond what lay in the lanes may be
+        taken.
+
+        Longer it may not: something more urgent may have come.
+        """
+        for each, segment, end in seen:
+            if each.segment is segment and each.seen < end:
+                each.seen = end
+        self._next += 1
+        turn = self._next % len(seen)
+        ready = [each for each, _, _ in (*seen[turn:], *seen[:turn])]
+        if len(ready) > 1:
+            ready.sort(key=_urgency)
+        linux.order()
+        self.ready = ready
+        self.until = monotonic() + _WHILE
+
+    def take(self, hand: Claiming) -> bool:
+        """Claim one of the records that allow() let be taken.
+
+        True if hand.won has it (receive/records.py).
+        """
+        if not self.ready or monotonic() > self.until:
+            return False
+        for each in list(self.ready):
+            while True:
+                segment, slot, named = each.segment, each.at, each.named
+                if segment is None or slot >= each.seen:
+                    break
+                first = slot * _STRIDE
+                if not segment.cells[first + S_WORD]:
+                    break
+                following = slot + 1
+                if not segment.cells[first] & LENGTH:
+                    following = each.free(segment, slot)
+                else:
+                    named |= slot << cells.SLOT_SHIFT
+                    address = (segment.base + slot * _SLOT,)
+                    record = ((segment, slot, named, each.lane),)
+                    hand.cells[hand.ref] = cells.CLAIM | named
+                    # In one step with the note of it: a signal handler sees both or neither.
+                    hand.won += zip(map(atomics.take, address), record)  # noqa: B905
+                if each.segment is segment and each.at == slot:
+                    each.at = following
+                if hand.won:
+                    if hand.won[-1][0] == 0:
+                        return True
+                    # From here no call and no loop. Nothing is there if a handler has received meanwhile.
+                    hand.cells[hand.ref] = 0
+                    del hand.won[:]
+            if self.ready and self.ready[0] is each:
+                del self.ready[0]
+        return False
+
+    @staticmethod
+    def has_more(seen: list[tuple[Position, Segment, int]]) -> bool:
+        """True if not all that see() has found was claimed."""
+        return any(each.segment is segment and each.at < end for each, segment, end in seen)
+
+    def forget(self) -> None:
+        """Nothing may be taken before allow() is called again."""
+        self.ready = []
+
+    def after_fork(self) -> None:
+        """In a forked child: nothing is to be taken."""
+        self.forget()
+
+    def passed(self, record: Record) -> None:
+        """A record is done: with it all of its segment may be."""
+        segment = record[0]
+        each = self._readers.of[record[3]]
+        if each.segment is not segment:
+            # It has been passed, so it has an end.
+            each.retire(segment, segment.count())
+
+
+def _urgency(position: Position) -> int:
+    return -position.priority
