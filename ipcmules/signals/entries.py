@@ -6,11 +6,7 @@ take no lock: the stamp is written last, and is 0 while an entry is being writte
 
 from __future__ import annotations
 
-from ipcmules import processes
-from ipcmules.errors import SignalError
-from ipcmules.processes import ProcessId
-from ipcmules.signals.identity import Identity
-from ipcmules.table import (
+from ipcmules.bus.table import (
     CARRIED,
     E_FLAGS,
     E_GENERATION,
@@ -29,6 +25,10 @@ from ipcmules.table import (
     SIGNALS,
     Table,
 )
+from ipcmules.errors import SignalError
+from ipcmules.kernel import processes
+from ipcmules.kernel.processes import ProcessId
+from ipcmules.signals.identity import Identity
 
 
 def place(table: Table, identity: Identity, wish: int | None, code: int) -> int:

@@ -19,7 +19,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ipcmules.places import PACKAGE
+from ipcmules.bus.places import PACKAGE
+from ipcmules.kernel.exhaustion import importing
 
 #: Directory of this package: frames in it are never the app's.
 _OURS = PACKAGE + os.sep
@@ -114,6 +115,13 @@ def loading() -> tuple[str, object] | None:
     return None
 
 
+def loads_module() -> bool:
+    """True while a module is being imported by the caller, which a program (`__main__`) is not."""
+    found = loading()
+    spec = found[1] if found is not None else None
+    return getattr(spec, "name", "__main__") != "__main__" and bool(getattr(spec, "_initializing", False))
+
+
 def _is_file(name: str) -> bool:
     return not name.startswith("<") and not name.startswith(_OURS)
 
@@ -132,7 +140,8 @@ def _source_of(handler: Callable[..., Any]) -> str:
 def digest(*parts: str) -> bytes:
     """16 bytes that stand for these texts in this order (docs/formats-table.md)."""
     whole = b"".join(len(each).to_bytes(8, "little") + each for each in map(os.fsencode, map(_plain, parts)))
-    import hashlib  # 4 ms: only who registers needs it
+    with importing:
+        import hashlib  # 4 ms: only who registers needs it
 
     return hashlib.sha256(whole).digest()[:16]
 

@@ -10,17 +10,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ipcmules import atomics
-from ipcmules.description import Description
-from ipcmules.errors import BusStopped, SignalError
-from ipcmules.places import Places
-from ipcmules.processes import ProcessId
-from ipcmules.signals import fifos
-from ipcmules.signals.targets import resolve
-from ipcmules.table import (
+from ipcmules.bus.description import Description
+from ipcmules.bus.places import Places
+from ipcmules.bus.table import (
     E_STAMP,
     E_TARGET,
     H_DROPPED,
@@ -29,9 +24,9 @@ from ipcmules.table import (
     H_WORKERS_VERSION,
     MARKED,
     NUDGED,
+    R_DOING,
     R_LISTENING,
-    R_PID,
-    R_START,
+    READY,
     SIGNALS,
     STARTING,
     STOPPED,
@@ -39,6 +34,11 @@ from ipcmules.table import (
     WORKER_SLOTS,
     Table,
 )
+from ipcmules.errors import BusStopped, LimitError, SignalError
+from ipcmules.kernel import atomics, exhaustion
+from ipcmules.kernel.exhaustion import importing
+from ipcmules.signals import fifos, handles
+from ipcmules.signals.targets import resolve
 
 _increment = atomics.increment
 _write = os.write
@@ -53,6 +53,10 @@ class PartlyRaised(BusStopped):
         super().__init__(text)
         self.endpoints = endpoints
 
+
+#: In place of a descriptor: the FIFO was removed. What is raised is counted; the master makes it good and
+#: wakes everybody (master/objects/upkeep.py). write(2) says EBADF, which has the descriptor looked for again.
+_REMOVED = -1
 
 #: Address of an endpoint's counter of the signal, its overflow cell, descriptor of its FIFO, its number.
 _Delivery = tuple[int, int, int, int]
@@ -142,6 +146,43 @@ class Raiser:
         names = tuple(fifos.name_of(each, self._config) for each in left)
         raise PartlyRaised(f"{text} for {', '.join(names)}; its other targets have it", names)
 
+    def hand_on(self, number: int) -> bool:
+        """Give a signal for the first available worker to one that has its handler: the caller took it and
+        has none.
+
+        Where there is no such worker it is held until one comes. Returns False for a signal with another
+        target.
+        """
+        target = (
+            self._table.text(number, E_TARGET) if self._cells[self._table.entry(number) + E_STAMP] else "-"
+        )
+        if not resolve(target, self._config).first:
+            return False
+        while not (able := handles.workers(self._table, number)):
+            if not self._hold(number, (READY, STARTING, STOPPING)):
+                return False
+            self._say_once(number, "waits for a worker that has its handler")
+            # A worker that told of its handler after the look has looked at what is held before it was.
+            if not handles.workers(self._table, number) or atomics.take(self._held(number)):
+                return True
+        idle = [each for each in able if not self._cells[self._table.worker(each) + R_DOING]]
+        endpoint = self._table.layout.worker_endpoint((idle or able)[os.getpid() % len(idle or able)])
+        stamp_cell, deliveries = self._table.entry(number) + E_STAMP, self._deliveries(number, (endpoint,))
+        self._deliver(number, _Route(stamp_cell, -1, -1, bytes((number,)), deliveries))
+        return True
+
+    def _held(self, number: int) -> int:
+        """Address of the counter of what waits to be raised."""
+        return self._table.counter(self._table.layout.held, number)
+
+    def release_held(self, numbers: Iterable[int]) -> None:
+        """Raise what was held until a worker handles it: one does now."""
+        if self._cells[H_STATE] != READY:
+            return  # what is held while the bus starts the master raises
+        for each in numbers:
+            while not atomics.take(self._held(each)):
+                self.raise_signal(each)
+
     def bind(self, number: int) -> Callable[[], None]:
         """A function that raises one signal, given by its shared number: raise_signal() without its look-ups.
 
@@ -224,12 +265,15 @@ class Raiser:
             if self._cells[stamp_cell] == stamp:  # nobody wrote it meanwhile
                 break
         meaning = resolve(target, self._config)
-        endpoints = meaning.endpoints(
-            self._table.layout, self._live_workers() if meaning.follows_workers else ()
-        )
+        live: list[int] = []
+        if meaning.everyone:
+            live = handles.workers(self._table, number)
+        elif meaning.follows_workers:
+            live = self._live_workers()
+        endpoints = meaning.endpoints(self._table.layout, live)
         deliveries = self._deliveries(number, endpoints)
         if not deliveries:
-            self._drop(number, f"its target {target!r} names nobody on this bus")
+            self._drop(number, f"its target {target!r} names nobody on this bus who handles it")
         lasting = stamp if deliveries else -1
         wake = bytes((number,))
         route = _Route(stamp_cell, lasting, version if meaning.follows_workers else -1, wake, deliveries)
@@ -247,16 +291,16 @@ class Raiser:
                 self._drop(number, "nobody registered it and nobody waits in signal_wait()")
         return _Route(stamp_cell, -1, -1, bytes((number,)), deliveries)
 
-    def _hold(self, number: int) -> bool:
+    def _hold(self, number: int, states: tuple[int, ...] = (STARTING, STOPPING)) -> bool:
         """The app is being loaded and may register it: the master raises it when the bus is ready.
 
         Returns False if it was too late for that. As in _take_back: who finds its count gone had it taken.
         """
-        counter = self._table.counter(self._table.layout.held, number)
+        counter = self._held(number)
         if _increment(counter):
             raise _too_many(number)
         # A bus may stop without having been ready: what is held then is saved.
-        if self._cells[H_STATE] in (STARTING, STOPPING):
+        if self._cells[H_STATE] in states:
             return True
         return bool(atomics.take(counter))
 
@@ -264,10 +308,21 @@ class Raiser:
         found = []
         for endpoint in endpoints:
             descriptor = self._descriptor(endpoint)
+            if descriptor is None and self._cells[H_STATE] == STOPPED:
+                raise BusStopped(f"bus {self._where.bus!r} has stopped: signal {number} was not raised")
+            if descriptor is None and self._is_there(endpoint):
+                descriptor = _REMOVED
             if descriptor is not None:
                 counter, mark = self._table.counter(endpoint, number), self._table.overflow_cell(endpoint)
                 found.append((counter, mark, descriptor, endpoint))
         return tuple(found)
+
+    def _is_there(self, endpoint: int) -> bool:
+        """True for an endpoint that has a FIFO by rights: then somebody has removed it, and it comes back."""
+        layout = self._table.layout
+        first = layout.worker_endpoint(self._config.processes)
+        worker = endpoint - layout.worker_endpoint(0)
+        return endpoint <= first or self._table.lives(self._table.worker(worker))
 
     def _descriptor(self, endpoint: int) -> int | None:
         """The endpoint's FIFO; None if there is none: a worker that has not been there yet."""
@@ -278,13 +333,17 @@ class Raiser:
             opened = fifos.open_fifo(self._where.fifo(fifos.name_of(endpoint, self._config)))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if not exhaustion.refused(error):
+                raise
+            raise exhaustion.explain(error, "whoever handles the signal cannot be woken") from error
         kept = self._descriptors.setdefault(endpoint, opened)
         if kept != opened:  # another thread was faster
             os.close(opened)
         return kept
 
     def _live_workers(self) -> list[int]:
-        return [each for each in range(1, WORKER_SLOTS + 1) if self._lives(self._table.worker(each))]
+        return [each for each in range(1, WORKER_SLOTS + 1) if self._table.lives(self._table.worker(each))]
 
     def _waiters(self) -> tuple[int, ...]:
         table, layout = self._table, self._table.layout
@@ -293,40 +352,58 @@ class Raiser:
         return tuple(
             endpoint
             for record, endpoint in mules + workers
-            if self._cells[record + R_LISTENING] and self._lives(record)
+            if self._cells[record + R_LISTENING] and self._table.lives(record)
         )
-
-    def _lives(self, record: int) -> bool:
-        pid = self._cells[record + R_PID]
-        return pid > 0 and ProcessId(pid, self._cells[record + R_START]).alive()
 
     def _drop(self, number: int, why: str) -> None:
         self._cells[H_DROPPED] += 1
+        self._say_once(number, f"dropped: {why}")
+
+    def _say_once(self, number: int, what: str) -> None:
         said = os.getpid(), self._where.kernel, number
         if said in _complained:
             return
         _complained.add(said)
-        from ipcmules import log
+        with importing:
+            from ipcmules.bus import log
 
-        log.event("warning", f"signal {number} dropped: {why} (said once a number and process)")
+        log.event("warning", f"signal {number} {what} (said once a number and process)")
 
     def _mend(self, delivery: _Delivery, wake: bytes, error: BaseException) -> None:
         """The byte was not written: a full FIFO, a descriptor the program closed, an interruption."""
-        _counter, mark, descriptor, endpoint = delivery
+        _counter, mark, descriptor, _endpoint = delivery
         if isinstance(error, SignalError):
             raise error
         if isinstance(error, OSError) and error.errno == errno.EBADF:
-            self._descriptors.pop(endpoint, None)
-            self._routes = self._no_routes()
-            reopened = self._descriptor(endpoint)
-            if reopened is not None:
-                self._wake(reopened, wake)
+            self._wake_anew(delivery, wake)
             return
         # Marked first, then tried again: a taker that emptied the FIFO in between did not see the mark.
         self._cells[mark] = self._cells[mark] or MARKED
-        self._wake(descriptor, wake)
+        try:
+            self._wake(descriptor, wake)
+        except OSError as closed:
+            if closed.errno != errno.EBADF:
+                raise
+            self._wake_anew(delivery, wake)
         if not isinstance(error, BlockingIOError):
             raise error
+
+    def _wake_anew(self, delivery: _Delivery, wake: bytes) -> None:
+        """The descriptor is none: open the FIFO again, and write there.
+
+        Raises LimitError without a descriptor for it; then the count is taken back, if nobody has yet.
+        """
+        counter, _mark, _descriptor, endpoint = delivery
+        self._descriptors.pop(endpoint, None)
+        self._routes = self._no_routes()
+        try:
+            reopened = self._descriptor(endpoint)
+        except LimitError:
+            if atomics.take(counter):
+                return  # it is being handled
+            raise
+        if reopened is not None:
+            self._wake(reopened, wake)
 
     @staticmethod
     def _wake(descriptor: int, wake: bytes) -> None:

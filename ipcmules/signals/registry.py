@@ -11,15 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ipcmules.bus.places import Places
+from ipcmules.bus.table import H_STATE, SIGNALS, STOPPED, Table
 from ipcmules.errors import SignalError
-from ipcmules.places import Places
-from ipcmules.signals import entries, targets
-from ipcmules.signals import guard as _guard
-from ipcmules.signals.guard import registry_lock
+from ipcmules.kernel.exhaustion import importing
 from ipcmules.signals.identity import Identities, Identity
-from ipcmules.table import H_STATE, SIGNALS, STOPPED, Table
-
-__all__ = ["Handler", "Registration", "Registry", "check_number", "registry_lock"]
+from ipcmules.signals.threads import threads
 
 Handler = Callable[[int], Any]
 
@@ -41,6 +38,7 @@ class Registration:
 
     @property
     def target(self) -> str:
+        """Who handles the signal, as it was given."""
         return self.identity.target
 
 
@@ -76,9 +74,8 @@ class Registry:
         the bus.
         """
         check_number(number)
-        targets.check(target)
-        _check_handler(handler)
-        with _guard.threads():
+        _check(target, handler)
+        with threads():
             identity = self._identities.of(handler, target, number)
             holder = self._by_local.get(number)
             if holder is not None:
@@ -97,9 +94,8 @@ class Registry:
 
     def register_auto(self, target: str, handler: Handler) -> Registration:
         """As register(), with a number that is chosen: the same one in every process that loads the app."""
-        targets.check(target)
-        _check_handler(handler)
-        with _guard.threads():
+        _check(target, handler)
+        with threads():
             identity = self._identities.of(handler, target, None)
             known = self._by_digest.get(identity.digest)
             if known is not None:
@@ -116,7 +112,7 @@ class Registry:
         What is registered from then on is published at once. A registration made outside loading the app
         whose number is taken on this bus is logged and forgotten: the call that joined is not to blame.
         """
-        with _guard.threads():
+        with threads():
             self._where, self._table = where, table
             self._reset_maps()
             for record in self._records:
@@ -132,7 +128,7 @@ class Registry:
 
     def withdraw(self) -> None:
         """This process has left its bus: what is registered now is recorded for the next one."""
-        with _guard.threads():
+        with threads():
             self._where = self._table = None
 
     def shared(self, number: int) -> int:
@@ -149,6 +145,10 @@ class Registry:
     def handler(self, shared: int) -> Handler | None:
         """This process's handler of a signal, by its number on the bus; None if it has none."""
         return self._handlers.get(shared)
+
+    def handled(self) -> list[int]:
+        """The bus's numbers of all signals that this process has a handler for."""
+        return list(self._handlers)
 
     def registered(self, number: int) -> bool:
         """True if this process registered that number. Raises TypeError, SignalError."""
@@ -185,7 +185,10 @@ class Registry:
             return
         if self._table.cells[H_STATE] == STOPPED:
             return  # its objects are gone or going: the bus that this process joins next has it
-        with registry_lock(self._where):
+        with importing:
+            from ipcmules.signals import entries  # with the first registration, as in _check()
+            from ipcmules.signals.registry_lock import registry_lock
+        with threads(), registry_lock(self._where):
             record.shared = entries.place(self._table, record.identity, record.wish, self.code)
         if record.wish is None:
             record.number = self._free_local(record.shared)
@@ -227,9 +230,15 @@ def check_number(number: object) -> int:
     return number
 
 
-def _check_handler(handler: object) -> None:
+def _check(target: str, handler: object) -> None:
+    with importing:  # with the first registration: a mere sender needs them not
+        from ipcmules.functions import coroutines
+        from ipcmules.signals import targets
+
+    targets.check(target)
     if not callable(handler):
         raise TypeError(f"a signal's handler is a function that takes the number, not {handler!r}")
+    coroutines.check_runs(handler, "a signal's handler")
 
 
 def _taken_here(number: int, holder: Registration, wanted: Identity) -> str:
@@ -242,6 +251,7 @@ def _taken_here(number: int, holder: Registration, wanted: Identity) -> str:
 
 
 def _complain(record: Registration, error: SignalError) -> None:
-    from ipcmules import log
+    with importing:
+        from ipcmules.bus import log
 
     log.event("error", f"the registration of {record.identity.name}() was not published: {error}")

@@ -5,7 +5,7 @@ shared endpoint at once; nothing here is a lock that a stopped or killed process
 
 Why nothing is lost. The counters are the truth, the bytes in a FIFO only wake: a raiser increments and
 *then* writes, a taker reads and *then* takes, so no reader can find a byte whose count is not there yet.
-Taking is atomic (ipcmules.atomics): a count is taken once. What remains to be shown is that a count never
+Taking is atomic (kernel.atomics): a count is taken once. What remains to be shown is that a count never
 stays while every taker sleeps, that is, that there is at least a byte wherever there is a count:
 
 * A raise adds a count and a byte; a take after a byte of the same number removes one of each.
@@ -35,11 +35,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ipcmules import atomics
-from ipcmules.atomics import COUNTER_SIZE
-from ipcmules.places import Places
-from ipcmules.signals import fifos, hands
-from ipcmules.table import ENDPOINT, MARKED, NUDGED, Table
+from ipcmules.bus.places import Places
+from ipcmules.bus.table import ENDPOINT, MARKED, NUDGED, Table
+from ipcmules.kernel import atomics
+from ipcmules.kernel.atomics import COUNTER_SIZE
+from ipcmules.kernel.interruption import noted
+from ipcmules.signals import fifos, running
 
 _ZEROS = bytes(ENDPOINT)
 #: The most that one read drains: the largest FIFO has 1 MiB (pipe(7)).
@@ -82,21 +83,33 @@ class Taker:
         self._sources: dict[int, _Source] = {}
         #: Pairs of descriptor and whether other processes take from it too (then wait exclusively).
         self.sources: list[tuple[int, bool]] = []
-        for name, number in endpoints:
-            descriptor = fifos.open_fifo(where.fifo(name))
-            offset = table.layout.counter_offset(number)
-            source = _Source(descriptor, table.base + offset, offset, table.overflow_cell(number))
-            self._sources[descriptor] = source
-            self.sources.append((descriptor, _is_shared(name)))
-            if self._pending(source) is not None:  # bytes may have gone with whoever took here before
-                self._mark(source)
+        #: What close() closes.
+        self._opened: list[int] = []
+        try:
+            for name, number in endpoints:
+                self._open(where, table, name, number)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, where: Places, table: Table, name: str, number: int) -> None:
+        descriptor = noted(self._opened, fifos.open_fifo, where.fifo(name))
+        offset = table.layout.counter_offset(number)
+        source = _Source(descriptor, table.base + offset, offset, table.overflow_cell(number))
+        self._sources[descriptor] = source
+        self.sources.append((descriptor, _is_shared(name)))
+        if self._pending(source) is not None:  # bytes may have gone with whoever took here before
+            self._mark(source)
 
     def take(self, descriptor: int) -> Taken:
         """Take at most one signal from a source, without waiting.
 
-        Returns its (shared) number, to be released when its handler has ended (signals.hands); NUDGE if a
-        wake-up was read that no signal stands behind; None if there was nothing.
+        Returns its (shared) number; NUDGE if a wake-up was read that no signal stands behind; None if there
+        was nothing. Until the signal is begun (hands.Run) this thread gets it again, and first.
         """
+        left = running.waiting()
+        if left is not None:
+            return left
         source = self._sources[descriptor]
         if self._cells[source.overflow]:
             return self._take_marked(source)
@@ -119,12 +132,18 @@ class Taker:
 
         If so, take() from every source before sleeping.
         """
-        return any(self._pending(source) is not None for source in self._sources.values())
+        return running.waiting() is not None or any(
+            self._pending(source) is not None for source in list(self._sources.values())
+        )
+
+    def give_back(self) -> None:
+        """The process ends: what it has taken and not begun is there again."""
+        running.give_back()
 
     def close(self) -> None:
         """Close the descriptors; what was raised and not taken stays for the next taker."""
-        for descriptor in self._sources:
-            os.close(descriptor)
+        opened, self._opened = self._opened, []
+        list(map(os.close, opened))  # in one step: a handler that raises leaves none
         self._sources.clear()
         self.sources.clear()
 
@@ -189,11 +208,7 @@ class Taker:
 
 def _take(source: _Source, number: int) -> bool:
     """Take one from a counter if there is one; from before that on it is in this process's hands."""
-    hands.hold(number)
-    if not atomics.take(source.counters + number * COUNTER_SIZE):
-        return True
-    hands.release(number)
-    return False
+    return running.take(number, source.counters + number * COUNTER_SIZE)
 
 
 def discard(table: Table, endpoint: int) -> int:

@@ -12,11 +12,11 @@ import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
+from ipcmules.bus.table import WORKER_SLOTS, Layout
 from ipcmules.errors import SignalError
-from ipcmules.table import WORKER_SLOTS, Layout
 
 if TYPE_CHECKING:
-    from ipcmules.config import BusConfig
+    from ipcmules.bus.config import BusConfig
 
 #: Bytes that the table has for a target (docs/formats-table.md).
 LONGEST = 63
