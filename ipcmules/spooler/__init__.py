@@ -1,4 +1,5 @@
 """Spool directories: a task's file, its name, and what may be done with it (docs/formats-spooler.md).
 
-Files only: knows nothing of the bus, of processes that run tasks, or of what a task means.
+Files, and the word to the spoolers that one has come (wake.py). May know messages and all below; nothing of
+the processes that run tasks, or of what a task means. Private.
 """

@@ -2,7 +2,8 @@
 
 What is known of a task's failures stands in a JSON file beside it, which is written only when it fails; a
 task that has one has the owner's execute permission (mode 0700), which nobody minds and which costs the
-spooler nothing to see. Knows files, not locks.
+spooler nothing to see. Where it cannot be written (a full disk) this process remembers it, so that the count
+grows all the same. Knows files, not locks.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from ipcmules.kernel import files
+from ipcmules.kernel.exhaustion import importing
 from ipcmules.spooler import names
 
 #: The mode of a task that has a record.
@@ -24,17 +27,26 @@ class Policy(NamedTuple):
     max_attempts: int = 25  #: after so many it goes to dead/; 0 for never
     backoff: float = 2.0  #: seconds to wait after the first failure; after each further one twice as long
     max_backoff: float = 3600.0  #: seconds; no wait is longer
+    jitter: bool = False  #: waits are random, from half of that to the whole
 
     def wait(self, count: int) -> float:
         """Seconds to wait after the count-th failure."""
         try:
-            return min(self.max_backoff, self.backoff * 2.0 ** (count - 1))
+            whole = min(self.max_backoff, self.backoff * 2.0 ** (count - 1))
         except OverflowError:
-            return self.max_backoff
+            whole = self.max_backoff
+        return whole * _random_half() if self.jitter else whole
 
     def exhausted(self, attempts: int) -> bool:
         """True if a task that failed so often is to be given up."""
         return 0 < self.max_attempts <= attempts
+
+
+def _random_half() -> float:
+    with importing:
+        import random
+
+    return random.uniform(0.5, 1.0)
 
 
 DEFAULT = Policy()
@@ -53,10 +65,23 @@ class Record(NamedTuple):
 
 NONE = Record()
 
+#: Records that could not be written, by the task's path.
+_unwritten: dict[str, Record] = {}
+_MOST_UNWRITTEN = 10_000
+
 
 def load(path: str) -> Record:
-    """Read the record of the task at path; an empty one where there is none, or it cannot be read."""
-    import json
+    """Read the record of the task at path; an empty one where there is none, or it cannot be read.
+
+    What could not be written counts where it is newer.
+    """
+    written, kept = _read(path), _unwritten.get(path)
+    return kept if kept is not None and kept.attempts >= written.attempts else written
+
+
+def _read(path: str) -> Record:
+    with importing:
+        import json
 
     try:
         with open(names.attempts_of(path), encoding="utf-8", errors="replace") as file:
@@ -74,15 +99,36 @@ def load(path: str) -> Record:
 
 
 def save(path: str, record: Record) -> None:
-    """Write the record of the task at path, whole or not at all. Raises OSError."""
-    import json
+    """Write the record of the task at path, whole or not at all.
+
+    Raises OSError; then load() tells it in this process all the same.
+    """
+    with importing:
+        import json
 
     kept = record._replace(reason=record.reason[-_LONGEST:], traceback=record.traceback[-_LONGEST:])
-    replace(names.attempts_of(path), json.dumps(kept._asdict()).encode())
+    try:
+        replace(names.attempts_of(path), json.dumps(kept._asdict()).encode())
+    except OSError:
+        if len(_unwritten) < _MOST_UNWRITTEN or path in _unwritten:
+            _unwritten[path] = kept
+        raise
+    _unwritten.pop(path, None)
+
+
+def is_unwritten(path: str) -> bool:
+    """True if the last record of the task at path could not be written."""
+    return path in _unwritten
+
+
+def forget(path: str) -> None:
+    """Forget a record that could not be written: the task begins anew, or is gone."""
+    _unwritten.pop(path, None)
 
 
 def remove(path: str) -> None:
     """Remove the record of the task at path, if there is one."""
+    forget(path)
     try:
         os.unlink(names.attempts_of(path))
     except OSError:
@@ -91,12 +137,4 @@ def remove(path: str) -> None:
 
 def replace(path: str, data: bytes) -> None:
     """Write a file of ours by rename. Raises OSError; then the old one is still there and no other."""
-    temporary = os.path.join(os.path.dirname(path), names.new_name(names.WRITING))
-    file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
-        with open(file, "wb") as writer:
-            writer.write(data)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    files.replace(path, data, temporary=os.path.join(os.path.dirname(path), names.new_name(names.WRITING)))

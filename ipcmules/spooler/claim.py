@@ -11,15 +11,22 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from typing import NamedTuple
 
+from ipcmules.kernel import exhaustion
+from ipcmules.kernel.exhaustion import importing
+from ipcmules.kernel.interruption import opened
 from ipcmules.spooler import attempts, names
 
 #: Why a task was not taken.
 GONE, BUSY, LATER, YOUNG, MALFORMED, FOREIGN = "gone", "busy", "later", "young", "malformed", "foreign"
+EMPTY = "empty"
 
 #: Seconds after its last change in which a file that makes no sense may still be being written.
 YOUTH = 60.0
+#: A task that the system refused to open is tried again in so many seconds.
+AGAIN = 1.0
 #: A clock that was set back by less is not noticed: tasks wait for it.
 _BACK = 2.0
 
@@ -37,7 +44,8 @@ class Refusal(NamedTuple):
     """Why a task was not taken.
 
     gone: not there (any more). busy: somebody writes or runs it. later: due at `when`. young: makes no sense,
-    but may still be being written: look again at `when`. malformed: moved to dead/. foreign: not ours to
+    but may still be being written: look again at `when`. malformed: moved to dead/. empty: removed, as its
+    writer died before it wrote. foreign: not ours to
     touch (a directory, another user's file); `reason` says it.
     """
 
@@ -63,7 +71,7 @@ def look(path: str) -> os.stat_result | Refusal:
     try:
         status = os.lstat(path)
     except OSError as error:
-        return _not_there(error)
+        return not_there(error)
     if stat.S_ISREG(status.st_mode):
         return status
     return Refusal(FOREIGN, 0.0, f"{path} is no regular file")
@@ -79,7 +87,7 @@ def lock(path: str, before: os.stat_result) -> Held | Refusal:
     try:
         file = os.open(path, _OPEN)
     except OSError as error:
-        return _not_there(error)
+        return not_there(error)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         status = os.fstat(file)
@@ -89,7 +97,7 @@ def lock(path: str, before: os.stat_result) -> Held | Refusal:
     except OSError as error:
         os.close(file)
         if error.errno not in (errno.EAGAIN, errno.EACCES):
-            return _not_there(error)
+            return not_there(error)
         if len(_busy) >= _MOST_BUSY:
             _busy.clear()
         _busy.add(path)
@@ -127,9 +135,12 @@ def _is_at(path: str, status: os.stat_result) -> bool:
     return (there.st_ino, there.st_dev) == (status.st_ino, status.st_dev)
 
 
-def _not_there(error: OSError) -> Refusal:
+def not_there(error: OSError) -> Refusal:
+    """Why a task was not taken, from what the system said."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return _GONE
+    if exhaustion.refused(error) or error.errno == errno.ENOLCK:
+        return Refusal(LATER, time.time() + AGAIN, str(error))  # that says nothing about the task
     return Refusal(FOREIGN, 0.0, str(error))
 
 
@@ -178,11 +189,6 @@ def tried(status: os.stat_result) -> bool:
     return bool(status.st_mode & stat.S_IXUSR) or status.st_uid != os.geteuid()
 
 
-def is_being_written(status: os.stat_result, now: float) -> bool:
-    """True if a file that makes no sense was changed within the last minute (nobody can fake ctime)."""
-    return abs(now - status.st_ctime) < YOUTH
-
-
 def is_held(path: str) -> bool:
     """True for a file that this process has the lock of: opening and closing it would drop the lock."""
     return path in _held
@@ -195,16 +201,14 @@ def running(path: str) -> int:
     """
     if path in _held:
         return os.getpid()
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
-        return locker(file)
-    finally:
-        os.close(file)
+    with opened(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY) as file:
+        return locker(file.fileno())
 
 
 def locker(file: int) -> int:
     """running() for an open file."""
-    import struct
+    with importing:
+        import struct
 
     # struct flock: type, whence, start, length, pid; aligned as the C compiler does (fcntl(2)).
     form = "hhqqi0q"

@@ -21,39 +21,57 @@ MODIFIER = 17
 HEADER = 4
 #: The most bytes that arguments may take, packed: their size is a uint16.
 MOST = 0xFFFF
+#: The most bytes that a body may have. A file can say of itself that it has any size (it may be all holes),
+#: and whoever runs it takes as much memory: no task that was meant is so large.
+LARGEST = 1 << 30
 
 _header = Struct("<BHB").pack
 
 #: Lengths as they stand in the file; made once for those that occur most.
 _LENGTHS = tuple(length.to_bytes(2, "little") for length in range(256))
+#: Keys as they stand in the file; they are the same in many tasks.
+_KEYS: dict[Any, bytes] = {}
+_MOST_KEYS, _LONGEST_KEY = 1000, 100
 
 
 class Malformed(ValueError):
     """Bytes that are no task; the text says why."""
 
 
-def pack(arguments: Mapping[Any, Any]) -> bytes:
+def pack(arguments: Mapping[Any, Any], before: bytes = b"") -> bytes:
     """Header and arguments, ready to be written; the body follows them in the file.
+
+    before: arguments that stand before these, packed: what pack() gave without the header.
 
     Keys and values are bytes, bytes-like or str (as UTF-8); ints and floats go as their text.
     Raises SpoolError for any other type, an empty key, or more than 65,535 bytes in all.
     """
-    parts = []
+    parts = [before]
     for key, value in arguments.items():
-        name = key if type(key) is bytes else _key(key)
         data = value if type(value) is bytes else as_bytes(value, key)
-        if not name:
-            raise SpoolError("spool(): an empty key: uWSGI's format has no arguments without a name")
         try:
-            parts.append(_LENGTHS[len(name)] + name + _LENGTHS[len(data)] + data)
+            parts += (_KEYS.get(key) or _packed_key(key), _LENGTHS[len(data)], data)
         except IndexError:
-            if len(name) > MOST or len(data) > MOST:
+            if len(data) > MOST:
                 raise _too_large(arguments) from None
-            parts += (len(name).to_bytes(2, "little"), name, len(data).to_bytes(2, "little"), data)
+            parts += (_packed_key(key), len(data).to_bytes(2, "little"), data)
     block = b"".join(parts)
     if len(block) > MOST:
         raise _too_large(arguments)
     return _header(MODIFIER, len(block), 0) + block
+
+
+def _packed_key(key: Any) -> bytes:
+    """A key as it stands in the file, its length before it. Raises SpoolError."""
+    name = _key(key)
+    if not name:
+        raise SpoolError("spool(): an empty key: uWSGI's format has no arguments without a name")
+    if len(name) > MOST:
+        raise SpoolError(f"spool(): a key of {len(name)} bytes: the format allows {MOST} for all arguments")
+    packed = len(name).to_bytes(2, "little") + name
+    if len(_KEYS) < _MOST_KEYS and type(key) in (str, bytes) and len(name) <= _LONGEST_KEY:
+        _KEYS[key] = packed
+    return packed
 
 
 def unpack(data: bytes) -> tuple[dict[bytes, bytes], int]:
@@ -113,11 +131,17 @@ def _key(key: Any) -> bytes:
     raise SpoolError(f"spool(): the key {key!r} is {type(key).__name__}: keys are str or bytes")
 
 
+def check_size(size: int) -> None:
+    """Raise Malformed for a file that is larger than any task may be."""
+    if size > HEADER + MOST + LARGEST:
+        raise Malformed(f"it has {size} bytes, more than any task: a body may have {LARGEST}")
+
+
 def _too_large(arguments: Mapping[Any, Any]) -> SpoolError:
     sizes = {key: len(as_bytes(value, key)) for key, value in arguments.items()}
     largest = max(sizes, key=lambda key: sizes[key])
     total = sum(4 + len(_key(key)) + size for key, size in sizes.items())
     return SpoolError(
         f"spool(): the arguments take {total} bytes, the largest is {largest!r} with {sizes[largest]}; the "
-        f"format allows {MOST} for all: put what is large into 'body', which has no limit"
+        f"format allows {MOST} for all: put what is large into 'body', which may have 1 GiB"
     )

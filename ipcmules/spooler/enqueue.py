@@ -1,10 +1,11 @@
-"""Writing a task into a spool directory, so that it is there whole or not at all.
+"""Writing a task into a spool directory, so that nobody ever takes half of it for a task.
 
 A file without a name (O_TMPFILE) is written and then linked: what kills the writer before the link
-leaves nothing, a full disk neither. Where the file system has no such files (NFS, many FUSE ones), a
-file is written under a name that no spooler takes, and renamed; what a killed writer leaves of it is
-swept (sweep.py). Paths are resolved at each call: a descriptor kept open would go on writing into a
-directory that was moved away, or into whatever got its number in a program that closes all files.
+leaves nothing, a full disk neither. A small task may be written at once, for half of that (at_once.py). Where
+the file system has no files without a name (NFS, many FUSE ones), a file is written under a name that no
+spooler takes, and renamed; what a killed writer leaves of it is swept (sweep.py). Paths are resolved at
+each call: a descriptor kept open would go on writing into a directory that was moved away, or into whatever
+got its number in a program that closes all files.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ import errno
 import fcntl
 import os
 import sys
+from collections.abc import Iterable
 
-from ipcmules import linux
 from ipcmules.errors import SpoolWriteError
-from ipcmules.spooler import directory, names
+from ipcmules.kernel import linux
+from ipcmules.kernel.interruption import noted, opened
+from ipcmules.spooler import at_once, claim, directory, names
+from ipcmules.spooler.claim import Refusal
+from ipcmules.spooler.request import Request
 
 _UNNAMED = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
 _NAMED = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
@@ -43,12 +48,18 @@ _by_descriptor = True
 class Writer:
     """Puts tasks into one spool directory; safe to use from several threads and in forked children.
 
-    path: the directory; made and checked at the first task. fsync: return only when a task is on the disk.
+    path: the directory; checked at the first task. fsync: return only when a task is on the disk. make: make
+    the directory where it is missing; else that is an error. mark: of names.mark_of(), for who tells of what
+    it writes at once: the master does not, then.
     """
 
-    def __init__(self, path: str, fsync: bool = False) -> None:
+    def __init__(self, path: str, fsync: bool = False, make: bool = True, mark: str = "") -> None:
+        self._mark = mark
         self.directory = os.path.realpath(path)
+        #: As it was given: links on the way are looked at, too.
+        self._path = os.path.abspath(path)
         self.fsync = fsync
+        self._makes = make
         self._unnamed = True
         #: True if the file system needs one fsync for a task, None while that was not asked.
         self._one_commit: bool | None = None
@@ -73,35 +84,58 @@ class Writer:
         except FileNotFoundError:
             self._make(priority)  # removed since
         except OSError as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         try:
             return self._put(head, body, at, priority, name)
         except OSError as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
+
+    def put_at_once(self, request: Request) -> str:
+        """As put(), in the cheapest way; "" for what is not for that: then nothing is written.
+
+        That is a small task without a body, for now, which need not be on the disk. Its file is closed after
+        it was open for writing under its name: who watches the directory is told of it (inotify(7)).
+        """
+        head, body, at, priority, _spooler = request
+        if body or at or self.fsync or priority not in self._known or len(head) > at_once.LONGEST:
+            return ""
+        name = names.new_name(names.TASK, self._mark)
+        if priority:
+            name = f"{priority}/{name}"
+        try:
+            return name if at_once.put(f"{self.directory}/{name}", head) else ""
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise self.failed(error) from error
+
+    def take_back(self, names: Iterable[str]) -> None:
+        """Remove tasks again, but for those that somebody has."""
+        for name in names:
+            _unlink_unlocked(f"{self.directory}/{name}")
 
     def _put(self, head: bytes, body: bytes | memoryview, at: int, priority: str, name: str) -> str:
         where = f"{self.directory}/{priority}" if priority else self.directory
         if self._unnamed:
             try:
-                file = os.open(where, _UNNAMED, MODE)
+                file = opened(where, _UNNAMED, MODE)
             except OSError as error:
                 if error.errno not in _NO_UNNAMED:
                     raise
                 self._unnamed = False
         if not self._unnamed:
             return self._put_named(head, body, at, where, priority, name)
-        try:
+        with file:
+            number = file.fileno()
             if body or at or self.fsync:
-                _fill(file, head, body, at)
+                _fill(number, head, body, at)
                 if self.fsync:
-                    self._before_link(file)
-            elif os.write(file, head) != len(head):
+                    self._before_link(number)
+            elif os.write(number, head) != len(head):
                 raise _full()
-            linked = _link(file, f"{where}/{name}")
+            linked = _link(number, f"{where}/{name}")
             if self.fsync and linked:
-                self._after_link(file, where, name)
-        finally:
-            os.close(file)
+                self._after_link(number, where, name)
         if not linked:
             self._unnamed = False
             return self._put_named(head, body, at, where, priority, name)
@@ -131,16 +165,13 @@ class Writer:
         self, head: bytes, body: bytes | memoryview, at: int, where: str, priority: str, name: str
     ) -> str:
         temporary = f"{where}/{names.new_name(names.WRITING)}"
-        file = os.open(temporary, _NAMED, MODE)
         try:
-            try:
+            with opened(temporary, _NAMED, MODE) as file:
                 # Says to the sweeper that the writer lives; gone with the process.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _fill(file, head, body, at)
+                _fill(file.fileno(), head, body, at)
                 if self.fsync:
                     os.fsync(file)
-            finally:
-                os.close(file)
             os.rename(temporary, f"{where}/{name}")
         except BaseException:
             _unlink(temporary)
@@ -153,8 +184,13 @@ class Writer:
                 raise
         return f"{priority}/{name}" if priority else name
 
+    def prepare(self) -> None:
+        """Make the directory if it is missing, and check it, as the first put() does."""
+        if "" not in self._known:
+            self._make("")
+
     def _make(self, priority: str) -> None:
-        directory.prepare(self.directory)
+        directory.prepare(self._path, make=self._makes)
         if priority:
             try:
                 os.mkdir(f"{self.directory}/{priority}", directory.MODE)
@@ -163,10 +199,12 @@ class Writer:
             except FileExistsError:
                 pass
             except OSError as error:
-                raise self._failed(error) from error
+                raise self.failed(error) from error
+            directory.check_below(self.directory, priority)
         self._known.add(priority)
 
-    def _failed(self, error: OSError) -> SpoolWriteError:
+    def failed(self, error: OSError) -> SpoolWriteError:
+        """What is raised where the system refused to write a task."""
         remedy = {
             errno.ENOSPC: "make room on its file system",
             errno.EDQUOT: "make room in the quota",
@@ -233,10 +271,19 @@ def _unlink(path: str) -> None:
         pass  # taken already; the error that led here is the one to be told
 
 
+def _unlink_unlocked(path: str) -> None:
+    seen = claim.look(path)
+    held = seen if isinstance(seen, Refusal) else claim.lock(path, seen)
+    if not isinstance(held, Refusal):
+        _unlink(path)
+        claim.release(held)
+
+
 def _fsync_directory(path: str) -> None:
     """The name is on the disk only when the directory is (fsync(2))."""
-    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    found: list[int] = []
     try:
-        os.fsync(file)
+        os.fsync(noted(found, os.open, path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     finally:
-        os.close(file)
+        for each in found:
+            os.close(each)

@@ -4,8 +4,12 @@
     ipcmules_attempts_on_...                                          what is known of a task's failures
     ipcmules_hand_on_HOST_PID_RANDOM                                  what a spooler is running
     ipcmules_writing_on_HOST_PID_COUNTER_RANDOM_SECONDS_MICROSECONDS  a task that is being written
+    ipcmules_cancel_on_...                                            the task beside it is to be cancelled
     dead/                                                             tasks that were given up
     dead/ipcmules_reason_on_...                                       why the task beside it was given up
+    results/ipcmules_result_on_...                                    how a task ended, and what it returned
+    results/ipcmules_progress_on_...                                  how far a task says it is
+    results/ipcmules_history_on_...                                   what became of a task of a web framework
     NUMBER/                                                           tasks with a priority
 
 uWSGI runs whatever begins with the first prefix, so nothing else may. A *name* is relative to the
@@ -24,9 +28,14 @@ ATTEMPTS = "ipcmules_attempts_on_"
 HAND = "ipcmules_hand_on_"
 WRITING = "ipcmules_writing_on_"
 REASON = "ipcmules_reason_on_"
+CANCEL = "ipcmules_cancel_on_"
+RESULT = "ipcmules_result_on_"
+PROGRESS = "ipcmules_progress_on_"
+HISTORY = "ipcmules_history_on_"
 #: What all files of ours begin with that are no tasks.
 OURS = "ipcmules_"
 DEAD = "dead"
+RESULTS = "results"
 #: Keys of a task that say how to enqueue it, as str and as bytes.
 SPECIAL = frozenset({"spooler", b"spooler", "at", b"at", "priority", b"priority", "body", b"body"})
 
@@ -35,14 +44,22 @@ _counter = itertools.count(1)
 _parts: tuple[str, str] | None = None
 
 
-def new_name(prefix: str = TASK) -> str:
+def new_name(prefix: str = TASK, mark: str = "") -> str:
     """A name that no other file has: this host, process, counter, a random number, and the time.
 
-    The clock is the wall clock: names order tasks over reboots and processes.
+    mark: from mark_of(), to stand for the random number. The clock is the wall clock: names order tasks over
+    reboots and processes.
     """
     first, random = _parts or _make_parts()
+    random = mark or random
     now = time.time_ns() // 1000
     return f"{prefix}{first}{next(_counter)}{random}{now // 1_000_000}_{now % 1_000_000}"
+
+
+def mark_of(generation: int) -> str:
+    """What stands in names of tasks that processes of a bus have written and tell of themselves. generation:
+    the bus's."""
+    return f"_{generation & 0x7FFFFFFF}_"
 
 
 def process_name(prefix: str) -> str:
@@ -54,6 +71,16 @@ def process_name(prefix: str) -> str:
 def is_task(name: str) -> bool:
     """True for what uWSGI would run: the last part of the name begins with its prefix."""
     return name.startswith(TASK, name.rfind("/") + 1)
+
+
+def is_inside(name: str) -> bool:
+    """True for a task's name that leads nowhere but into its directory: for names that stand in files."""
+    return is_task(name) and ".." not in name.split("/") and not name.startswith("/")
+
+
+def bare(name: str) -> str:
+    """A task's name without its priority."""
+    return name[name.rfind("/") + 1 :]
 
 
 def is_priority(name: str) -> bool:
@@ -83,10 +110,38 @@ def reason_of(name: str) -> str:
     return _beside(name, TASK, REASON)
 
 
+def cancel_of(name: str) -> str:
+    """The name of the file that asks to cancel a task; it stands beside the task."""
+    return _beside(name, TASK, CANCEL)
+
+
+def result_of(name: str) -> str:
+    """The name, relative to the spool directory, of the file that says how a task ended, whatever its
+    priority."""
+    return f"{RESULTS}/{RESULT}{name[name.rfind('/') + 1 + len(TASK) :]}"
+
+
+def progress_of(name: str) -> str:
+    """The name, relative to the spool directory, of the file that says how far a task is."""
+    return f"{RESULTS}/{PROGRESS}{name[name.rfind('/') + 1 + len(TASK) :]}"
+
+
+def history_of(name: str) -> str:
+    """The name, relative to the spool directory, of the file that says what a framework knows of a task."""
+    return f"{RESULTS}/{HISTORY}{name[name.rfind('/') + 1 + len(TASK) :]}"
+
+
 def task_of(ours: str) -> str:
-    """The task that an attempts or reason file belongs to; the reverse of both."""
-    kind = ATTEMPTS if ours.startswith(ATTEMPTS, ours.rfind("/") + 1) else REASON
+    """The task that an attempts, cancel or reason file stands beside; the reverse of these."""
+    start = ours.rfind("/") + 1
+    kind = next((each for each in (ATTEMPTS, CANCEL) if ours.startswith(each, start)), REASON)
     return _beside(ours, kind, TASK)
+
+
+def id_of(name: str) -> str:
+    """What a task is called by: its name without what all have; with a priority, that and a slash before."""
+    start = name.rfind("/") + 1
+    return f"{name[:start]}{name[start + len(TASK) :]}"
 
 
 def _beside(name: str, old: str, new: str) -> str:
@@ -94,7 +149,21 @@ def _beside(name: str, old: str, new: str) -> str:
     return f"{name[:at]}{new}{name[at + len(old) :]}"
 
 
+#: Later times in names are all the same.
+_LATEST = (1 << 63) - 1
 _digits = re.compile(rb"[0-9]+")
+
+
+def order_key(name: str) -> bytes:
+    """A key that sorts as --spooler-ordered does: by priority, lowest first, then by time of enqueueing.
+
+    Numbered directories come before the tasks beside them, in the order of their numbers (version_key); what
+    has no time in its name before what has, by version.
+    """
+    *numbers, bare = name.split("/")
+    when = min(max(fifo_key(bare) or 0, 0), _LATEST)
+    below = b"".join(b"\0" + version_key(each) for each in numbers)
+    return below + b"\1" + when.to_bytes(8, "big") + version_key(bare)
 
 
 def version_key(name: str) -> bytes:

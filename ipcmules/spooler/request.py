@@ -29,6 +29,10 @@ class Request(NamedTuple):
     spooler: str = ""  #: the directory as the caller names it, "" for the default
 
 
+#: Request(...) in half the time.
+_new = tuple.__new__
+
+
 def read(arguments: Mapping[Any, Any]) -> Request:
     """Read what a caller gives; the mapping itself stays as it is.
 
@@ -36,7 +40,7 @@ def read(arguments: Mapping[Any, Any]) -> Request:
     them is as if it was not given. Raises SpoolError.
     """
     if SPECIAL.isdisjoint(arguments):
-        return Request(codec.pack(arguments))
+        return _new(Request, (codec.pack(arguments), b"", 0, "", ""))
     rest = dict(arguments)
     body = _take(rest, "body")
     at = _take(rest, "at")
@@ -51,6 +55,11 @@ def read(arguments: Mapping[Any, Any]) -> Request:
         directory = _path(spooler)
         rest["spooler"] = directory.encode("utf-8", "surrogateescape")
     data: bytes | memoryview = b"" if body is None else _body(body)
+    if len(data) > codec.LARGEST:
+        raise SpoolError(
+            f"spool(): the body has {len(data)} bytes, at most {codec.LARGEST} are taken: put it into a "
+            "file, and its path into the task"
+        )
     return Request(codec.pack(rest), data, due, level, directory)
 
 
@@ -105,8 +114,7 @@ def _priority(priority: Any) -> str:
     if names.is_priority(text) and len(text) <= _LONGEST_PRIORITY:
         return text
     raise SpoolError(
-        f"spool(): priority={priority!r} is not a number: give 0 or more, in digits; lower ones come first "
-        "with --spooler-ordered"
+        f"spool(): priority={priority!r} is not a number: give 0 or more, in digits; lower ones come first"
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from ipcmules.spooler import claim, names
+from ipcmules.spooler.directory import problem_below
 from ipcmules.spooler.window import Window
 
 #: How many tasks a scan brings at most, some 250 bytes each.
@@ -34,27 +35,37 @@ class Scan(NamedTuple):
     later: list[tuple[float, str]]  #: (when in seconds since 1970, name), in no order
     more: bool  #: there is more than was looked at: scan again when this is done
     ours: list[str]  #: files of ours, for sweep.py
+    refused: tuple[str, ...] = ()  #: why directories of priorities were left out
+    unread: str = ""  #: a numbered directory that could not be read, and why: scan again soon
+    numbered: bool = False  #: there are tasks with a priority
 
 
 def scan(directory: str, ordered: bool, skip: Collection[str] = (), limit: int = LIMIT) -> Scan:
     """Read a spool directory and its numbered subdirectories.
 
-    ordered: versionsort of the names, numbered subdirectories first (--spooler-ordered); else by the time of
-        enqueueing over all of them.
+    ordered: numbered subdirectories first, lowest first, and by the time of enqueueing in each
+        (--spooler-ordered). So they are, too, where there are tasks with a priority; else by that time.
     skip: names that are known to be due later: they take no room. limit: how many names to bring.
-    Raises OSError if the directory itself cannot be read; subdirectories that cannot are left out.
+    Raises OSError if the directory itself cannot be read; a subdirectory that cannot is named in `unread`.
     """
     reader = _Reader(directory, skip, limit, False)
     chosen = reader.read(ordered)
+    if reader.numbered and not ordered:
+        ordered = True
+        if reader.more:  # among those that were left out may be urgent ones
+            reader = _Reader(directory, skip, limit, False)
+            chosen = reader.read(ordered)
+        else:
+            chosen.sort(key=names.order_key)
     scheduled = _share_of_later(directory, chosen, reader.now)
     if not scheduled:
-        return Scan(chosen, [], reader.more, reader.ours)
+        return reader.found(chosen)
     if reader.more and scheduled > 0.5:
         # Most of what comes first is not due: look at the times of everything.
         reader = _Reader(directory, skip, limit, True)
-        return Scan(reader.read(ordered), reader.later, reader.more, reader.ours)
-    due = [name for name in chosen if reader.is_due(name)]
-    return Scan(due, reader.later, reader.more, reader.ours)
+        chosen = reader.read(ordered)
+        return reader.found(chosen)
+    return reader.found([name for name in chosen if reader.is_due(name)])
 
 
 def _share_of_later(directory: str, chosen: list[str], now: float) -> float:
@@ -81,15 +92,24 @@ class _Reader:
         self.directory = directory
         self.now = time.time()
         self.ours: list[str] = []
+        #: By path: a directory is read twice where most tasks are due later.
+        self.refused: dict[str, None] = {}
         self.later: list[tuple[float, str]] = []
         self.more = False
+        self.unread = ""
+        self.numbered = False
         self._skip = skip
         self._limit = limit
         self._only_due = only_due
 
+    def found(self, due: list[str]) -> Scan:
+        """What was read, and which of it is due."""
+        refused = tuple(self.refused)
+        return Scan(due, self.later, self.more, self.ours, refused, self.unread, self.numbered)
+
     def read(self, ordered: bool) -> list[str]:
         """The first tasks, in order."""
-        return self._by_version() if ordered else self._by_time()
+        return self._by_priority() if ordered else self._by_time()
 
     def is_due(self, name: str) -> bool:
         """True if a task is due; what is due later is noted."""
@@ -109,12 +129,12 @@ class _Reader:
         self.more |= window.dropped
         return chosen
 
-    def _by_version(self) -> list[str]:
+    def _by_priority(self) -> list[str]:
         chosen: list[str] = []
         for below in self._directories(""):
             window: Window[bytes] = Window(max(1, self._limit - len(chosen)))
             for batch in self._tasks(below, []):
-                window.offer([(names.version_key(name), name) for name in batch])
+                window.offer([(names.order_key(name), name) for name in batch])
             chosen += window.take()
             self.more |= window.dropped
             if len(chosen) >= self._limit:
@@ -155,6 +175,7 @@ class _Reader:
                 batch = [name for name in batch if name not in skip]
             if self._only_due:
                 batch = [name for name in batch if self.is_due(name)]
+            self.numbered |= bool(below and batch)
             yield batch
 
     def _entries(self, below: str, priorities: list[str]) -> Iterator[list[str]]:
@@ -163,17 +184,28 @@ class _Reader:
         length, task = len(names.TASK), names.TASK
         try:
             entries = os.scandir(f"{self.directory}/{below}")
-        except OSError:
+        except FileNotFoundError:
             if below:
-                return
+                return  # removed meanwhile
             raise
+        except OSError as error:
+            if not below:
+                raise
+            self.unread = f"{self.directory}/{below}: {error.strerror}"
+            return
         with entries:
             while batch := list(itertools.islice(entries, _BATCH)):
                 yield [entry.name for entry in batch if entry.name[:length] == task]
                 for entry in [entry for entry in batch if entry.name[:length] != task]:
                     name = entry.name
                     if names.is_priority(name):
-                        if entry.is_dir(follow_symlinks=False):
+                        if entry.is_dir(follow_symlinks=False) and self._is_safe(prefix + name):
                             priorities.append(prefix + name)
                     elif name.startswith(names.OURS) and len(self.ours) < _MOST_OURS:
                         self.ours.append(prefix + name)
+
+    def _is_safe(self, name: str) -> bool:
+        problem = problem_below(self.directory, name)
+        if problem:
+            self.refused[problem] = None
+        return not problem

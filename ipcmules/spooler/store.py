@@ -10,24 +10,43 @@ import time
 from collections.abc import Collection
 from typing import NamedTuple
 
-from ipcmules.spooler import attempts, claim, codec, directory, hands, names, scan, sweep
+from ipcmules.spooler import (
+    at_once,
+    attempts,
+    cancelling,
+    claim,
+    codec,
+    directory,
+    flow_files,
+    in_hand,
+    names,
+    outcomes,
+    scan,
+    sweep,
+)
 from ipcmules.spooler.attempts import Policy, Record
-from ipcmules.spooler.claim import FOREIGN, LATER, MALFORMED, YOUNG, YOUTH, Held, Refusal
+from ipcmules.spooler.claim import EMPTY, FOREIGN, LATER, MALFORMED, YOUNG, Held, Refusal
 from ipcmules.spooler.scan import Scan
 from ipcmules.spooler.task import Task, Verdict
 
 #: As much of a file as can be header and arguments.
 _HEAD = codec.HEADER + codec.MOST
+#: A file that is being written is whole in a moment, seconds.
+_SOON = 0.001
 #: How many tasks that are left alone are remembered; more are tried again each time.
 _MOST_LEFT = 100_000
 
 
 class Death(NamedTuple):
-    """A task whose process died while it ran it, and what became of it."""
+    """A task whose process died while it ran it, and what became of it.
+
+    verdict: None where the process had been told to end: that is no attempt, and the task is as it was.
+    """
 
     name: str
     pid: int
-    verdict: Verdict
+    policy: Policy
+    verdict: Verdict | None
 
 
 class Store:
@@ -38,13 +57,18 @@ class Store:
 
     def __init__(self, path: str, ordered: bool = False) -> None:
         self.path = os.path.realpath(path)
+        self._given = os.path.abspath(path)
         self.ordered = ordered
-        #: Tasks that are left alone until a time, unless they change: their ctime and that time.
-        self._left: dict[str, tuple[int, float]] = {}
+        #: Tasks that are left alone until a time, unless they change: their ctime, size, and that time.
+        self._left: dict[str, tuple[int, int, float]] = {}
 
     def prepare(self) -> None:
         """Make the directory if it is missing, and check it. Raises AccessError, SpoolError."""
-        directory.prepare(self.path)
+        directory.prepare(self._given)
+
+    def check(self) -> None:
+        """Look at the directory as prepare() does, and make nothing."""
+        directory.check(self._given)
 
     def scan(self, skip: Collection[str] = (), limit: int = scan.LIMIT) -> Scan:
         """Read the directory; see scan.scan(). Raises OSError (FileNotFoundError where it was removed)."""
@@ -68,11 +92,15 @@ class Store:
         held = claim.lock(path, found)
         if isinstance(held, Refusal):
             return held
+        problem = self._not_ours(name, held)
+        if problem:
+            claim.release(held)
+            return Refusal(FOREIGN, 0.0, problem)
         try:
             return self._read(name, held, now)
         except OSError as error:
             claim.release(held)
-            return Refusal(FOREIGN, 0.0, str(error))
+            return claim.not_there(error)
         except BaseException:
             claim.release(held)
             raise
@@ -88,13 +116,13 @@ class Store:
     def _leave(self, name: str, status: os.stat_result, until: float) -> None:
         if len(self._left) >= _MOST_LEFT:
             now = time.time()
-            self._left = {each: left for each, left in self._left.items() if left[1] > now}
+            self._left = {each: left for each, left in self._left.items() if left[2] > now}
         if len(self._left) < _MOST_LEFT:
-            self._left[name] = (status.st_ctime_ns, until)
+            self._left[name] = (status.st_ctime_ns, status.st_size, until)
 
     def _left_until(self, name: str, status: os.stat_result, now: float) -> float:
-        changed, until = self._left.get(name, (0, 0.0))
-        if changed == status.st_ctime_ns and now < until:
+        changed, size, until = self._left.get(name, (0, 0, 0.0))
+        if (changed, size) == (status.st_ctime_ns, status.st_size) and now < until:
             return until
         self._left.pop(name, None)
         return 0.0
@@ -108,6 +136,7 @@ class Store:
                 return Refusal(LATER, when)
         size = status.st_size
         try:
+            codec.check_size(size)
             data = os.read(file, min(size, _HEAD))
             arguments, end = codec.unpack(data)
             body = data[end:] if size == len(data) else _rest(file, end, size)
@@ -115,6 +144,9 @@ class Store:
             return self._malformed(name, held, str(error), now)
         record = attempts.NONE
         if claim.tried(status):
+            if cancelling.is_asked(held.path):
+                Task(self.path, name, held, arguments, body, record).cancelled(0)
+                return Refusal(claim.GONE)
             record = attempts.load(held.path)
             when = record.time + record.wait
             if status.st_uid != os.geteuid() and now < when <= now + record.wait:
@@ -122,42 +154,107 @@ class Store:
                 return Refusal(LATER, when)
         return Task(self.path, name, held, arguments, body, record)
 
+    def _not_ours(self, name: str, held: Held) -> str:
+        """Why nobody vouches for a task: whoever owns its file can write to it, also after it was moved
+        here."""
+        uid = held.status.st_uid
+        if uid not in (os.geteuid(), 0):
+            return f"its file belongs to uid {uid}, who can write to it, and what is in it is run: chown it"
+        return directory.problem_below(self.path, os.path.dirname(name)) if "/" in name else ""
+
     def _malformed(self, name: str, held: Held, reason: str, now: float) -> Refusal:
-        if claim.is_being_written(held.status, now):
-            when = held.status.st_ctime + YOUTH
+        age = abs(now - held.status.st_ctime)
+        if age < claim.YOUTH:
+            # Its writer is most likely about to write, and may die: soon, and then later and later.
+            when = now + min(max(age, _SOON), claim.YOUTH - age)
             self._leave(name, held.status, when)
             claim.release(held)
             return Refusal(YOUNG, when, reason)
+        if not held.status.st_size:
+            return self._sweep_empty(held)
         record = Record(time=now, reason=f"this is no task: {reason}")
         verdict = Task(self.path, name, held, {}, b"", record).bury(record)
         if verdict.problem:
             return Refusal(LATER, verdict.due, f"{reason}; {verdict.problem}")
         return Refusal(MALFORMED, 0.0, reason)
 
+    def _sweep_empty(self, held: Held) -> Refusal:
+        """Remove what a writer has left that was killed before it wrote."""
+        swept = at_once.sweep(held.path, held.file, held.status)
+        claim.release(held)
+        return Refusal(EMPTY) if swept else Refusal(YOUNG, time.time())
+
     def sweep(self, ours: list[str]) -> int:
         """Remove leftovers among what a scan found of ours; returns how many."""
         return sweep.sweep(self.path, ours)
 
     def deaths(
-        self, ours: list[str] | None = None, pid: int = 0, reason: str = "", traceback: str = ""
+        self,
+        ours: list[str] | None = None,
+        pid: int = 0,
+        reason: str = "",
+        traceback: str = "",
+        planned: bool | None = None,
     ) -> list[Death]:
         """Count an attempt for every task that a dead spooler had in hand, and remove its hand.
 
         ours: what a scan found of ours; None reads the directory. pid: only that process's, which the caller
-        knows to be dead. reason, traceback: what is known of its death.
+        knows to be dead. reason, traceback: what is known of its death. planned: whether it was to end, and
+        so counts as no attempt; None: what the hand says.
         """
         found = []
         for hand in self._hands(ours):
-            if pid and hands.pid_of(hand) != pid:
+            if pid and in_hand.pid_of(hand) != pid:
                 continue
-            dropped = hands.collect(self.path, hand)
+            dropped = in_hand.collect(self.path, hand)
             if dropped is None:
                 continue
+            policy = dropped.policy
+            whole = self._whole_of(dropped.name)
+            if self._is_over(dropped.name):
+                succeeded = outcomes.has_succeeded(self.path, dropped.name)
+                found.append(Death(dropped.name, dropped.pid, policy, self._end(dropped.name)))
+                flow_files.tell(self.path, whole, dropped.name, succeeded)
+                continue
+            if dropped.told if planned is None else planned:
+                found.append(Death(dropped.name, dropped.pid, policy, None))
+                continue
             why = reason or f"the process that ran it (pid {dropped.pid}) died"
-            verdict = self.count_death(dropped.name, why, traceback, dropped.policy)
+            verdict = self.count_death(dropped.name, why, traceback, policy)
             if verdict is not None:
-                found.append(Death(dropped.name, dropped.pid, verdict))
+                found.append(Death(dropped.name, dropped.pid, policy, verdict))
+                if verdict.dead:
+                    flow_files.tell(self.path, whole, dropped.name, False)
         return found
+
+    def _whole_of(self, name: str) -> str:
+        """The chain or group whose part a task is, "" for none, or where somebody has it here."""
+        path = f"{self.path}/{name}"
+        if claim.is_held(path):
+            return ""
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return ""
+        try:
+            arguments, _end = codec.unpack(os.read(file, _HEAD))
+        except (OSError, codec.Malformed):
+            return ""
+        finally:
+            os.close(file)
+        return os.fsdecode(arguments.get(flow_files.KEY, b""))
+
+    def _is_over(self, name: str) -> bool:
+        """True if a task was done, or cancelled, before its process died: there is no attempt to count."""
+        return outcomes.is_over(self.path, name) or cancelling.is_asked(f"{self.path}/{name}")
+
+    def _end(self, name: str) -> Verdict:
+        """Remove a task that is over. Who has it in hand meanwhile does it otherwise."""
+        try:
+            cancelling.take(self.path, name)
+        except OSError:
+            pass  # who takes it next tries again
+        return Verdict(0, 0.0, problem="it was over")
 
     def _hands(self, ours: list[str] | None) -> list[str]:
         if ours is None:

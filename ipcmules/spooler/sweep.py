@@ -9,6 +9,7 @@ import fcntl
 import os
 import time
 
+from ipcmules.kernel import files
 from ipcmules.spooler import names
 from ipcmules.spooler.claim import YOUTH
 
@@ -19,13 +20,13 @@ def sweep(directory: str, found: list[str]) -> int:
 
 
 def _sweep_one(directory: str, name: str) -> bool:
-    bare = name[name.rfind("/") + 1 :]
+    bare = names.bare(name)
     path = f"{directory}/{name}"
     if bare.startswith(names.WRITING):
         return _is_old(path) and _unlink_unlocked(path)
-    if bare.startswith((names.ATTEMPTS, names.REASON)):
+    if bare.startswith((names.ATTEMPTS, names.CANCEL, names.REASON)):
         task = f"{directory}/{names.task_of(name)}"
-        return not os.path.lexists(task) and _is_old(path) and _unlink(path)
+        return not os.path.lexists(task) and _is_old(path) and files.remove(path)
     return False
 
 
@@ -44,16 +45,8 @@ def _unlink_unlocked(path: str) -> bool:
         return False
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return _unlink(path)
+        return files.remove(path)
     except OSError:
         return False
     finally:
         os.close(file)
-
-
-def _unlink(path: str) -> bool:
-    try:
-        os.unlink(path)
-    except OSError:
-        return False
-    return True

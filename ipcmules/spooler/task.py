@@ -7,7 +7,8 @@ import os
 import time
 from typing import NamedTuple
 
-from ipcmules.spooler import attempts, claim, dead
+from ipcmules.spooler import attempts, cancelling, claim, names, outcomes
+from ipcmules.spooler import dead_tasks as dead
 from ipcmules.spooler.attempts import DEFAULT, Policy, Record
 from ipcmules.spooler.claim import Held
 
@@ -49,7 +50,7 @@ class Task:
     @property
     def bare(self) -> str:
         """The name of the file alone."""
-        return self.name[self.name.rfind("/") + 1 :]
+        return names.bare(self.name)
 
     @property
     def status(self) -> os.stat_result:
@@ -80,18 +81,57 @@ class Task:
     def again(self, wait: float, reason: str = "it returned SPOOL_RETRY") -> Verdict:
         """Let it run again after so many seconds; no attempt is counted."""
         old = self.record
+        if cancelling.is_asked(self.path):
+            return self.cancelled(old.attempts)
         record = Record(old.attempts, old.returned + 1, time.time(), wait, reason, old.traceback)
         return self._put_off(record)
 
-    def failed(self, reason: str, traceback: str = "", policy: Policy = DEFAULT) -> Verdict:
-        """Count an attempt: it runs again after a wait, or goes to dead/ with reason and traceback."""
-        # Another process may have counted meanwhile the death of one that had the task before.
-        count = max(self.record.attempts, attempts.load(self.path).attempts) + 1
-        wait = policy.wait(count)
+    def cancelled(self, attempts: int) -> Verdict:
+        """Somebody asked to cancel it, and it is in hand: remove it. Raises OSError where it cannot be."""
+        try:
+            cancelling.finish(self.directory, self.name, self._held)
+        finally:
+            claim.release(self._held)
+        return Verdict(attempts, 0.0, problem="it was cancelled")
+
+    def dropped(self, reason: str, state: str = outcomes.CANCELLED, keep: float = 0.0) -> None:
+        """It is not to run again, nor to be kept. Raises OSError where it cannot be removed.
+
+        state: of outcomes.STATES. keep: seconds for which its end is kept, if they are more than usual.
+        """
+        try:
+            cancelling.finish(self.directory, self.name, self._held, reason, state, keep)
+        finally:
+            claim.release(self._held)
+
+    def interrupted(self, reason: str, traceback: str, policy: Policy) -> Verdict:
+        """It failed while its process was ending: it runs again after a wait, and no attempt is counted."""
+        wait = policy.wait(self.record.attempts + 1)
+        return self._put_off(
+            self.record._replace(time=time.time(), wait=wait, reason=reason, traceback=traceback)
+        )
+
+    def failed(
+        self, reason: str, traceback: str = "", policy: Policy = DEFAULT, after: float | None = None
+    ) -> Verdict:
+        """Count an attempt: it runs again after a wait, or goes to dead/ with reason and traceback.
+
+        after: seconds to wait, None for the policy's.
+        """
+        count = max(self.record.attempts, self._counted()) + 1
+        wait = policy.wait(count) if after is None else after
         record = Record(count, self.record.returned, time.time(), wait, reason, traceback)
+        if cancelling.is_asked(self.path):
+            return self.cancelled(count)
         if not policy.exhausted(count):
             return self._put_off(record)
         return self.bury(record)
+
+    def _counted(self) -> int:
+        """The attempts by now: another process may have counted meanwhile the death of one that had it."""
+        if not claim.tried(os.fstat(self._held.file)):
+            attempts.forget(self.path)  # it was made new by hand
+        return attempts.load(self.path).attempts
 
     def bury(self, record: Record) -> Verdict:
         """Move it to dead/; where that cannot be (a full disk), put it off."""
@@ -116,12 +156,13 @@ class Task:
             os.fchmod(held.file, attempts.MARKED)
         except OSError as error:
             problem = problem or f"its time cannot be set: {error}"
+        said = attempts.is_unwritten(held.path)
         try:
             if os.path.lexists(held.path):
                 attempts.save(held.path, record)
         except OSError as error:
-            if error.errno != errno.ENOENT:
-                problem = problem or f"the attempt cannot be written down: {error}"
+            if error.errno != errno.ENOENT and not said:
+                problem = problem or f"the attempt cannot be written down, it is remembered: {error}"
         finally:
             claim.release(held)
         return Verdict(record.attempts, due, "", problem)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ipcmules.spooler import attempts, names
 from ipcmules.spooler.attempts import Record
+from ipcmules.spooler.directory import check_below
 
 
 class Grave(NamedTuple):
@@ -31,6 +32,7 @@ def bury(directory: str, name: str, record: Record) -> str:
     """
     where = os.path.join(directory, names.DEAD)
     os.makedirs(where, mode=0o700, exist_ok=True)
+    check_below(directory, names.DEAD)
     priority, bare = os.path.split(name)
     target = _free(os.path.join(where, bare))
     about = {"priority": priority, "buried": time.time(), **record._asdict()}
@@ -68,13 +70,18 @@ def read(directory: str, name: str) -> Grave:
 
 
 def restore(directory: str, name: str) -> str:
-    """Make dead/NAME a task again, due now and with no failures; returns its name. Raises OSError."""
+    """Make dead/NAME a task again, due now and with no failures; returns its name.
+
+    Raises OSError, AccessError (which is one) for a directory that others can write to.
+    """
+    check_below(directory, names.DEAD)
     grave = read(directory, name)
     old = os.path.join(directory, names.DEAD, name)
     os.chmod(old, 0o600)
     os.utime(old)
     if grave.priority:
         os.makedirs(os.path.join(directory, grave.priority), mode=0o750, exist_ok=True)
+        check_below(directory, grave.priority)
     back = os.path.join(grave.priority, name)
     os.rename(old, _free(os.path.join(directory, back)))
     _forget(old)

@@ -7,6 +7,9 @@ has found a spooler that died, and what it was running. That works without a mas
 between buses that share a directory.
 
     "MAX_ATTEMPTS BACKOFF MAX_BACKOFF NAME" and a zero byte; nothing in hand: a zero byte
+
+Its last byte is 1 once the process was told to end (a stop, a reload): whatever kills it then is a planned
+end, and no attempt of the task.
 """
 
 from __future__ import annotations
@@ -14,13 +17,18 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import signal
 import time
 from typing import NamedTuple
 
-from ipcmules.spooler import attempts, names
+from ipcmules.kernel import kill, processes
+from ipcmules.kernel.processes import ProcessId
+from ipcmules.spooler import attempts, claim, names
 from ipcmules.spooler.attempts import Policy
 
 _SIZE = 1024
+#: Where it stands that the process was told to end.
+_TOLD = _SIZE - 1
 #: Longer names are not written down; each character may be four bytes.
 _LONGEST_NAME = 200
 #: After a hand could not be made (a full disk), seconds until it is tried again.
@@ -36,6 +44,7 @@ class Dropped(NamedTuple):
     name: str
     policy: Policy
     pid: int
+    told: bool = False  #: it had been told to end
 
 
 class Hand:
@@ -48,6 +57,7 @@ class Hand:
         self._not_before = 0.0
         self._policy: Policy | None = None
         self._prefix = b""
+        self._told = False
         self._memory: mmap.mmap | bytearray = bytearray(_SIZE)
 
     def prepare(self) -> str:
@@ -69,6 +79,11 @@ class Hand:
         if self._file < 0:
             return
         self._memory[0] = 0
+
+    def tell(self) -> None:
+        """This process was told to end: its death is not the task's fault. Safe in a signal handler."""
+        self._told = True
+        self._memory[_TOLD] = 1
 
     def close(self) -> None:
         """The process ends in order: the hand goes."""
@@ -104,7 +119,7 @@ class Hand:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX)
             # Room for every entry to come. Whoever saw the file before the lock may have removed it.
-            os.pwrite(file, bytes(_SIZE), 0)
+            os.pwrite(file, bytes(_TOLD) + bytes((self._told,)), 0)
             # A store into memory is no system call, makes no event (inotify(7)), and outlives this process.
             self._memory = mmap.mmap(file, _SIZE)
             lost = not os.fstat(file).st_nlink
@@ -117,6 +132,61 @@ class Hand:
         self._path, self._file = path, file
         _own.add(path)
         return True
+
+
+def tell(directory: str, hand: str) -> None:
+    """Write into another process's hand that it was told to end: it may not come to do so itself."""
+    try:
+        file = os.open(os.path.join(directory, hand), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.pwrite(file, b"\1", _TOLD)
+    except OSError:
+        pass
+    finally:
+        os.close(file)
+
+
+def hands_of(directory: str, pid: int) -> list[str]:
+    """The hands of a process; of one that runs several tasks at once there are several."""
+    try:
+        found = os.listdir(directory)
+    except OSError:
+        return []
+    return [each for each in found if each.startswith(names.HAND) and pid_of(each) == pid]
+
+
+def kill_runner(directory: str, name: str) -> bool:
+    """Kill the spooler that runs a task: SIGKILL, if its hand names the task and it has the task's lock.
+
+    Returns False where no spooler of ours on this host is seen to run it, or it has ended. Raises OSError.
+    """
+    for hand in os.listdir(directory):
+        if not hand.startswith(names.HAND) or os.path.join(directory, hand) in _own:
+            continue
+        pid = pid_of(hand)
+        # Before it is verified: the number may be another process's after.
+        process = ProcessId(pid, processes.start_time(pid))
+        if _runs(directory, hand, pid, name):
+            return kill.send(process, signal.SIGKILL)
+    return False
+
+
+def _runs(directory: str, hand: str, pid: int, name: str) -> bool:
+    """True if a hand is a living spooler's, and the task that it names is locked by that."""
+    try:
+        with open(os.path.join(directory, hand), "rb") as file:
+            dropped = _parse(file.read(_SIZE), pid)
+            lives = claim.locker(file.fileno()) == pid
+        return (
+            dropped is not None
+            and lives
+            and dropped.name == name
+            and claim.running(f"{directory}/{name}") == pid
+        )
+    except OSError:
+        return False
 
 
 def collect(directory: str, hand: str) -> Dropped | None:
@@ -156,13 +226,13 @@ def _parse(data: bytes, pid: int) -> Dropped | None:
     if len(parts) != 4:
         return None
     name = os.fsdecode(parts[3])
-    if not names.is_task(name) or ".." in name.split("/"):
+    if not names.is_inside(name):
         return None
     try:
         policy = Policy(int(parts[0]), float(parts[1]), float(parts[2]))
     except ValueError:
         policy = attempts.DEFAULT
-    return Dropped(name, policy, pid)
+    return Dropped(name, policy, pid, data[_TOLD : _TOLD + 1] == b"\1")
 
 
 def _unlink(path: str) -> None:
