@@ -1,0 +1,1 @@
+"""Mules and started workers: their programs, their wait loop. May know process. Private."""
