@@ -13,18 +13,29 @@ import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from ipcmules import wire
 from ipcmules.listener.peers import Peers
 from ipcmules.listener.requests import Requests
+from ipcmules.wire import packets as wire
 
 #: A client has so long to send its packet, and to take the reply, seconds.
 PATIENCE = 4.0
 #: After the reply the other end has so long to hang up, seconds.
 _LINGER = 0.3
+#: Bytes that are received at once.
+_PIECE = 1 << 20
 #: Connections at a time; fewer where the limit of open files is low.
 _MOST = 512
-#: Packets that are worked on at a time.
-_THREADS = 16
+#: Packets that are worked on at a time: those that spool and raise, and calls, which may take long and must
+#: not hold up the others.
+_THREADS, _CALLS = 16, 64
+
+
+class _Pool:
+    """Threads, and room for what waits for them."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        self.threads = ThreadPoolExecutor(threads, name)
+        self.room = asyncio.Semaphore(threads * 4)
 
 
 class Connections:
@@ -33,8 +44,8 @@ class Connections:
     def __init__(self, requests: Requests, peers: Peers) -> None:
         self._requests = requests
         self._peers = peers
-        self._pool = ThreadPoolExecutor(_THREADS, "ipcmules-request")
-        self._working = asyncio.Semaphore(_THREADS * 4)
+        self._quick = _Pool(_THREADS, "ipcmules-request")
+        self._calls = _Pool(_CALLS, "ipcmules-call")
         #: Those that have not sent a whole packet yet, oldest first.
         self._reading: dict[socket.socket, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,6 +93,8 @@ class Connections:
                 await asyncio.wait_for(loop.sock_sendall(connection, reply), PATIENCE)
         except (OSError, asyncio.TimeoutError, wire.PacketError):
             pass  # nothing was promised
+        except RuntimeError as error:  # no thread for it
+            self._requests.complain("thread", f"a packet was refused: {error}; raise ulimit -u")
         finally:
             self._reading.pop(connection, None)
             await _hang_up(connection)
@@ -94,25 +107,28 @@ class Connections:
             self._reading.pop(connection, None)
         if packet is None:
             return None
-        async with self._working:
-            return await loop.run_in_executor(self._pool, self._requests.handle, *packet)
+        pool = self._calls if packet[0].modifier1 == wire.RPC else self._quick
+        async with pool.room:
+            return await loop.run_in_executor(pool.threads, self._requests.handle, *packet)
 
-    async def _packet(self, connection: socket.socket) -> tuple[wire.Header, bytes] | None:
+    async def _packet(self, connection: socket.socket) -> tuple[wire.Header, bytes, bytes] | None:
         header = wire.unpack_header(await _exactly(connection, wire.HEADER_SIZE))
         if not self._requests.known(header):
             return None
-        return header, await _exactly(connection, header.size)
+        payload = await _exactly(connection, header.size)
+        more = self._requests.follows(header, payload)
+        return (header, payload, await _exactly(connection, more)) if more >= 0 else None
 
 
 async def _exactly(connection: socket.socket, length: int) -> bytes:
     loop = asyncio.get_running_loop()
-    data = b""
+    data = bytearray()
     while len(data) < length:
-        more = await loop.sock_recv(connection, length - len(data))
+        more = await loop.sock_recv(connection, min(length - len(data), _PIECE))
         if not more:
             raise wire.WireError("it hung up")
         data += more
-    return data
+    return bytes(data)
 
 
 async def _hang_up(connection: socket.socket) -> None:

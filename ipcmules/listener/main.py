@@ -7,28 +7,29 @@ import os
 import signal
 import socket
 
-from ipcmules import log, membership, signatures
-from ipcmules.listener import report
+from ipcmules.bus import listening, log
+from ipcmules.bus.places import BUS_VARIABLE, places
+from ipcmules.kernel import processes, stray
 from ipcmules.listener.connections import Connections
 from ipcmules.listener.peers import Peers
 from ipcmules.listener.requests import Requests
-from ipcmules.places import BUS_VARIABLE, places
+from ipcmules.member import membership
+from ipcmules.wire import signatures
 
 
-def main(descriptors: list[int]) -> None:
+def main(*descriptors: str) -> None:
     """Serve the sockets behind these descriptors until SIGTERM, which the master's death sends too."""
-    import setproctitle
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stray.ignore()
     where = places(os.environ[BUS_VARIABLE])
     log.configure()
     log.identify(where.bus, "listener")
-    setproctitle.setproctitle(f"ipcmules: {where.bus} listener")
+    processes.set_title(f"ipcmules: {where.bus} listener")
     config = membership.join(where, "attached").description.config
     key = signatures.read_key(config.socket_key_file) if config.socket_key_file else b""
-    listeners = [socket.socket(fileno=each) for each in descriptors]
-    report.write(where, report.names(config.sockets, listeners))
+    listeners = [socket.socket(fileno=each) for each in map(int, descriptors)]
+    listening.write(where, listening.names(config.sockets, listeners))
     asyncio.run(_serve(listeners, Requests(key), Peers(config.socket_allow)))
 
 

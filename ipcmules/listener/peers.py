@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
-import struct
 from collections.abc import Sequence
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from ipcmules.kernel.peers import peer
 
-_CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Peers:
@@ -20,11 +18,9 @@ class Peers:
         self._networks = [ipaddress.ip_network(each, strict=False) for each in networks]
 
     def allows(self, connection: socket.socket) -> bool:
-        """True if the other end may send packets: loopback, an allowed network, or (Unix) this user or
-        root."""
+        """True for the loopback, an allowed network, and a Unix socket of this user or root."""
         if connection.family == socket.AF_UNIX:
-            data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            return _CREDENTIALS.unpack(data)[1] in (0, os.geteuid())
+            return peer(connection).ours
         try:
             address = ipaddress.ip_address(connection.getpeername()[0].partition("%")[0])
         except (OSError, ValueError):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 
-from ipcmules import processes
-from ipcmules.config import SignalEvent
+from ipcmules.bus.config import SignalEvent
 from ipcmules.events import texts
-from ipcmules.master.events.book import Book, Event
+from ipcmules.kernel import processes
+from ipcmules.master.events.catalogue import Book, Event
 
 
 class Configured:

@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 from ipcmules.events.cron import CronSchedule
 from ipcmules.events.specs import CronSpec
-from ipcmules.master.events.book import Event
+from ipcmules.master.events.catalogue import Event
 from ipcmules.master.events.due import Due
-from ipcmules.master.events.fired import Fired
-from ipcmules.master.loop import Loop
-from ipcmules.master.timerfd import TimerFd
+from ipcmules.master.events.last_runs import Fired
+from ipcmules.master.loop.selector import Loop
+from ipcmules.master.loop.timerfd import TimerFd
 
 #: A clock that was set by more is a correction, seconds.
 _CORRECTION = 3 * 3600.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import Generic, TypeVar
 
-from ipcmules.master.events.book import Event
+from ipcmules.master.events.catalogue import Event
 
 Time = TypeVar("Time", int, float)
 

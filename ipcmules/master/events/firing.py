@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ipcmules import log, table
+import time
+
+from ipcmules.bus import log, table
 from ipcmules.errors import BusStopped, SignalError
-from ipcmules.master.events.book import Event
+from ipcmules.master.events.catalogue import Event
 from ipcmules.master.events.overlap import Overlap
-from ipcmules.master.objects import Objects
+from ipcmules.master.objects.objects import Objects
 from ipcmules.signals.raiser import Raiser
 
 
@@ -32,3 +34,4 @@ class Firing:
                 log.event("error", f"signal {event.signal} ({event.spec.describe()}) was not raised: {error}")
                 return
             event.ticks += 1
+            event.last = time.time()

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipcmules.events.specs import MonitorSpec
-from ipcmules.master.events import routes, sights
+from ipcmules.master.events import file_states, routes
 from ipcmules.master.events.watches import Watches
-from ipcmules.master.loop import Loop, Timer
+from ipcmules.master.loop.selector import Loop, Timer
 
 #: Changes are gathered for so long: an editor's write and rename is one event. Seconds.
 _GATHER = 0.05
@@ -32,7 +32,7 @@ _CHANGED, _STRUCTURE = 1, 2
 @dataclass(eq=False)
 class _Monitor:
     spec: MonitorSpec
-    sight: sights.Sight = None
+    sight: file_states.Sight = None
     blind: bool = False  #: not everything that should be watched can be
 
 
@@ -59,7 +59,7 @@ class Monitors:
         self._pending.pop(key, None)
         self._monitors[key] = monitor
         self._arm(key, monitor)
-        monitor.sight = sights.look(spec.path, spec.recursive)
+        monitor.sight = file_states.look(spec.path, spec.recursive)
         if self._looking is None or monitor.blind:
             self._look_later(self._period())
 
@@ -105,7 +105,7 @@ class Monitors:
     def _judge(self, key: str, monitor: _Monitor, changed: bool, structure: bool) -> None:
         if structure:
             self._arm(key, monitor)
-        now = sights.look(monitor.spec.path, monitor.spec.recursive)
+        now = file_states.look(monitor.spec.path, monitor.spec.recursive)
         if not changed and now == monitor.sight:
             return
         monitor.sight = now
@@ -131,7 +131,7 @@ class Monitors:
             key = self._round.pop()
             monitor = self._monitors.get(key)
             if monitor is not None and key not in self._pending:
-                if sights.look(monitor.spec.path, monitor.spec.recursive) != monitor.sight:
+                if file_states.look(monitor.spec.path, monitor.spec.recursive) != monitor.sight:
                     self._judge(key, monitor, False, True)
                 elif monitor.blind:
                     self._arm(key, monitor)

@@ -1,18 +1,17 @@
 """Whether the former run of a signal's handler is still going: it waits for a process, or a process has it
 in hand.
 
-Counters are read first, then what the processes say (ipcmules/signals/hands.py): a process says that it has a
+Counters are read first, then what the processes say (signals/running.py): a process says that it has a
 signal in hand before it takes it from the counter, and until its handler has ended. What a dead process says
 does not count.
 """
 
 from __future__ import annotations
 
-from ipcmules import table
-from ipcmules.atomics import COUNTER_SIZE
-from ipcmules.master.objects import Objects
-from ipcmules.processes import ProcessId
-from ipcmules.signals import hands
+from ipcmules.bus import table
+from ipcmules.kernel.atomics import COUNTER_SIZE
+from ipcmules.master.objects.objects import Objects
+from ipcmules.signals import running
 from ipcmules.signals.targets import resolve
 
 _ZERO = bytes(COUNTER_SIZE)
@@ -56,13 +55,8 @@ class Overlap:
         return worker <= 0 or bool(self._table.cells[self._workers[worker] + table.R_SINCE])
 
     def _live_workers(self) -> list[int]:
-        return [number for number, record in self._workers.items() if self._lives(record)]
+        return [number for number, record in self._workers.items() if self._table.lives(record)]
 
     def _is_in_hand(self, signal: int) -> bool:
         cells = self._table.cells
-        return any(hands.is_held(cells, each, signal) and self._lives(each) for each in self._records)
-
-    def _lives(self, record: int) -> bool:
-        cells = self._table.cells
-        pid = cells[record + table.R_PID]
-        return pid > 0 and ProcessId(pid, cells[record + table.R_START]).alive()
+        return any(running.is_held(cells, each, signal) and self._table.lives(each) for each in self._records)

@@ -6,24 +6,25 @@ Brings the parts together: the book, what knows when something is due, and the r
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
-from ipcmules import atomics, log, table
+from ipcmules.bus import log, table
+from ipcmules.bus.table import SIGNALS, Table
 from ipcmules.errors import EventError
 from ipcmules.events import specs
 from ipcmules.events.specs import CronSpec, MonitorSpec, TimerSpec
-from ipcmules.master.control import Control
-from ipcmules.master.events.book import Book, Event, Source
+from ipcmules.kernel import atomics, times
+from ipcmules.kernel.processes import ProcessId
+from ipcmules.master.events.alarms import Alarms
+from ipcmules.master.events.catalogue import Book, Event, Source
 from ipcmules.master.events.crons import Crons
-from ipcmules.master.events.fired import Fired
 from ipcmules.master.events.firing import Firing
+from ipcmules.master.events.last_runs import Fired
 from ipcmules.master.events.timers import Timers
-from ipcmules.master.loop import Loop
-from ipcmules.master.objects import Objects
-from ipcmules.processes import ProcessId
+from ipcmules.master.loop.control_socket import Control
+from ipcmules.master.loop.selector import Loop
+from ipcmules.master.objects.objects import Objects
 from ipcmules.signals.raiser import Raiser
-from ipcmules.table import SIGNALS, Table
 
 
 class Events:
@@ -36,6 +37,7 @@ class Events:
         self._timers = Timers(loop, self._firing.fire, self._over)
         self._crons = Crons(loop, self._firing.fire, self.fired)
         self._monitors = _Monitored(loop, self)
+        self.alarms = Alarms(loop, objects, control, self._firing.fire)
         self.book = Book(self._source)
         #: Called for more to list, as dicts with the keys of _describe(): what is no event of the book.
         self.also_listed: list[Callable[[], list[dict[str, Any]]]] = []
@@ -61,10 +63,13 @@ class Events:
         self._timers.close()
         self._crons.close()
         self._monitors.close()
+        self.alarms.close()
 
     def _source(self, kind: str) -> Source:
         if kind == specs.CRON:
             return self._crons
+        if kind == specs.ALARM:
+            return self.alarms
         return self._monitors if kind == specs.FILE else self._timers
 
     def _over(self, event: Event) -> None:
@@ -104,7 +109,7 @@ class Events:
 
     def _describe(self, event: Event) -> dict[str, Any]:
         due = None
-        if not isinstance(event.spec, MonitorSpec):
+        if isinstance(event.spec, (TimerSpec, CronSpec)):
             due = (self._crons if isinstance(event.spec, CronSpec) else self._timers).next(event)
         return {
             "kind": event.spec.kind,
@@ -113,7 +118,8 @@ class Events:
             "schedule": event.spec.describe(),
             **_details(event.spec),
             "next": due,
-            "next_iso": _iso(due),
+            "next_iso": None if due is None else times.iso(due),
+            "last": event.last or None,
             "ticks": event.ticks,
             "skips": event.skips,
             "overlap": event.spec.overlap,
@@ -192,7 +198,3 @@ def _details(spec: specs.Spec) -> dict[str, Any]:
         "path": spec.path if isinstance(spec, MonitorSpec) else None,
         "recursive": spec.recursive if isinstance(spec, MonitorSpec) else None,
     }
-
-
-def _iso(moment: float | None) -> str | None:
-    return None if moment is None else datetime.fromtimestamp(moment).astimezone().isoformat("T", "seconds")

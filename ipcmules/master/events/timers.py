@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from ipcmules.events.specs import TimerSpec
 from ipcmules.events.ticks import Ticks
-from ipcmules.master.events.book import Event
+from ipcmules.master.events.catalogue import Event
 from ipcmules.master.events.due import Due
-from ipcmules.master.loop import Loop
-from ipcmules.master.timerfd import TimerFd
+from ipcmules.master.loop.selector import Loop
+from ipcmules.master.loop.timerfd import TimerFd
 
 #: add_rb_timer(n, 0, k) raises k times at once: so many before the loop sees to others again.
 _AT_ONCE = 1000

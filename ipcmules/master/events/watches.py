@@ -13,10 +13,10 @@ from collections.abc import Callable
 import inotify_simple
 from inotify_simple import flags
 
-from ipcmules import log
-from ipcmules.master import inotify
+from ipcmules.bus import log
+from ipcmules.kernel import inotify
 from ipcmules.master.events.routes import Interest
-from ipcmules.master.loop import Loop
+from ipcmules.master.loop.selector import Loop
 
 #: Something else is there now, so what to watch may be another thing.
 _STRUCTURE = (

@@ -1,0 +1,4 @@
+"""Mules, spoolers, workers and the template as the master sees them: starts, readiness, deaths.
+
+May know loop and objects. Private.
+"""
