@@ -1,5 +1,7 @@
-"""What lets a uWSGI application run unchanged: the modules `uwsgi` and `uwsgidecorators`, and its ini
-files."""
+"""What lets a uWSGI application run unchanged: the modules `uwsgi` and `uwsgidecorators`, and its ini files.
+
+Public: install(). May know the api, the decorators and all below.
+"""
 
 from __future__ import annotations
 

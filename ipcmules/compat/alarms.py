@@ -10,7 +10,8 @@ from __future__ import annotations
 import subprocess
 import threading
 
-from ipcmules import api, log, signalling
+from ipcmules.api import messages, signals
+from ipcmules.bus import log
 from ipcmules.compat import state
 from ipcmules.errors import IpcMulesError
 
@@ -35,9 +36,9 @@ def _run(kind: str, argument: str, message: bytes) -> None:
         # Not in the caller's time; the thread ends with the command, and the process waits for it.
         threading.Thread(target=_command, args=(argument, message), name="ipcmules-alarm").start()
     elif kind == "signal":
-        signalling.signal(int(argument))
+        signals.signal(int(argument))
     elif kind == "mule":
-        if not api.mule_msg(message, int(argument or 0), timeout=0):
+        if not messages.mule_msg(message, int(argument or 0), timeout=0):
             log.event("warning", "an alarm's message was dropped: the mule's queue is full")
     else:
         log.event("warning", f"alarm{f' {argument}' if argument else ''}: {message.decode(errors='replace')}")

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ipcmules import membership, spooling
-from ipcmules.mule import hooks
+from ipcmules.api import tasks
+from ipcmules.functions import coroutines
+from ipcmules.member import membership
+from ipcmules.process import hooks
 
 #: The names whose assignment matters.
 NAMES = frozenset({"mule_msg_hook", "mule_msg_extra_hooks", "post_fork_hook", "atexit", "spooler"})
@@ -41,10 +43,12 @@ class Hooks(list[Callable[[bytes], Any]]):
     """uwsgi.mule_msg_extra_hooks: a list that says when it is not empty any more."""
 
     def append(self, hook: Callable[[bytes], Any]) -> None:
+        """As list.append; from then on the hook gets messages."""
         super().append(hook)
         hooks.install(_call_extra_hooks)
 
     def extend(self, several: Any) -> None:
+        """As list.extend."""
         for each in several:
             self.append(each)
 
@@ -90,7 +94,7 @@ def _call_message_hook(message: bytes) -> Any:
 
 def _call_extra_hooks(message: bytes) -> None:
     for hook in list(_value("mule_msg_extra_hooks") or ()):
-        hook(message)
+        coroutines.call(hook, message)
 
 
 def _call_post_fork_hook() -> None:
@@ -98,7 +102,7 @@ def _call_post_fork_hook() -> None:
     if hook is None:
         return
     _let_it_stay()
-    hook()
+    coroutines.call(hook)
 
 
 def _let_it_stay() -> None:
@@ -109,7 +113,7 @@ def _let_it_stay() -> None:
     member = membership.peek()
     if member is None or member.role != "mule" or member.inbox is None:
         return
-    from ipcmules.mule.record import Record
+    from ipcmules.process.record import Record
 
     member.inbox.set_shared(True)
     Record(member).entered()
@@ -119,11 +123,11 @@ def _call_atexit() -> None:
     member = membership.peek()
     hook = _value("atexit")
     if hook is not None and (member is None or member.role not in ("template", "child")):
-        hook()
+        coroutines.call(hook)
 
 
 def _set_spooler(value: Any) -> None:
-    spooling.set_spooler(_call_spooler if value is not None else None)
+    tasks.set_spooler(_call_spooler if value is not None else None)
 
 
 def _call_spooler(task: dict[Any, Any]) -> Any:

@@ -13,12 +13,16 @@ _LETTER = re.compile(r"%(.)")
 
 
 class Magic:
-    """The placeholders of one file. Capitals mean the file that was read first, and are the same here."""
+    """The placeholders of one file. Capitals mean the file that was read first."""
 
-    def __init__(self, path: str, section: str = "") -> None:
-        """path: the file, as it was given. section: the one asked for, '' for the usual ones."""
+    def __init__(self, path: str, section: str = "", first: Magic | None = None) -> None:
+        """path: the file, as it was given. section: the one asked for, '' for the usual ones.
+
+        first: of the file that was read first, None for that itself.
+        """
         self._path = path
         self._section = section
+        self._first = first
         self._values: dict[str, str] | None = None
 
     def fill(self, text: str) -> str:
@@ -26,7 +30,9 @@ class Magic:
         if "%" not in text:
             return text
         if self._values is None:
-            self._values = {**_file(self._path, self._section), **_machine()}
+            first = self._first or self
+            capitals = {key.upper(): value for key, value in _file(first._path, first._section).items()}
+            self._values = {**capitals, **_file(self._path, self._section), **_machine()}
         return _LETTER.sub(lambda match: self._value(match[1]), text)
 
     def _value(self, letter: str) -> str:
@@ -47,14 +53,29 @@ def _file(path: str, section: str) -> dict[str, str]:
         "e": extension if dot else "",
         "c": os.path.basename(directory),
         "x": section,
+        "j": _hash(full),
+        "i": _inode(full),
     }
-    for letter, value in list(values.items()):
-        values[letter.upper()] = value
     for number, part in enumerate(each for each in directory.split("/") if each):
         if number > 9:
             break
         values[str(number)] = part
     return values
+
+
+def _hash(path: str) -> str:
+    """djb33x_hash() of core/utils.c, its bytes in hex as they lie in memory."""
+    value = 5381
+    for byte in os.fsencode(path):
+        value = (((value << 5) + value) ^ byte) & 0xFFFFFFFF
+    return value.to_bytes(4, "little").hex().upper()
+
+
+def _inode(path: str) -> str:
+    try:
+        return str(os.lstat(path).st_ino)
+    except OSError:
+        return ""
 
 
 def _machine() -> dict[str, str]:

@@ -8,10 +8,13 @@ Unknown options are there too: apps read their own from it.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
+from ipcmules.bus.config import BusConfig, Farm, Program, SpoolDir
 from ipcmules.compat.references import DEFINING
-from ipcmules.config import BusConfig
+from ipcmules.options.option import SAME, Option
 
 Value = Any  # bytes, True, or a list of them
 
@@ -47,17 +50,42 @@ def _described(config: BusConfig) -> dict[str, list[str | None]]:
     """What a bus has however it was described (Bus(...), TOML): code tests `'mule' in uwsgi.opt`."""
     given = {key for key, _ in config.options}
     found: dict[str, list[str | None]] = {"master": [None], "enable-threads": [None]}
-    if config.mules and not given & {"mule", "mules"}:
-        found["mule"] = [each.target if each.kind in ("file", "callable") else None for each in config.mules]
-    if config.farms:
-        found["farm"] = [f"{each.name}:{','.join(map(str, each.mules))}" for each in config.farms]
-    if config.locks:
-        found["locks"] = [str(config.locks)]
-    if config.settings:
-        found["set"] = [f"{key}={value}" for key, value in config.settings]
-    if config.spoolers:
-        found["spooler"] = [each.directory for each in config.spoolers]
-    return found
+    for field in fields(config):
+        options: tuple[Option, ...] = field.metadata.get("options", ())
+        value = getattr(config, field.name)
+        # What Bus() has no argument for stands among the given ones, if it was given at all.
+        if not options or options[0].argument == "" or options[0].uwsgi != SAME or value == field.default:
+            continue
+        # Decorators of uWSGI ask for 'spooler', whatever the directories were given by.
+        if options[0].name == "spooler" or not given & {name for each in options for name in each.names}:
+            found[options[0].name] = [*_texts(value)]
+    return {name: texts for name, texts in found.items() if texts}
+
+
+def _texts(value: object) -> Iterator[str | None]:
+    """A value as the options of uWSGI have it; nothing for what they write in a form of their own."""
+    if value is True:
+        yield None
+    elif isinstance(value, (int, float)):
+        yield f"{value:g}"
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _item(each)
+
+
+def _item(each: object) -> Iterator[str | None]:
+    if isinstance(each, Program):
+        yield each.target if each.kind in ("file", "callable") else None
+    elif isinstance(each, Farm):
+        yield f"{each.name}:{','.join(map(str, each.mules))}"
+    elif isinstance(each, SpoolDir):
+        yield each.directory
+    elif isinstance(each, tuple):
+        yield "=".join(each)
+    elif isinstance(each, str):
+        yield each
 
 
 def processes(found: dict[str, Value], config: BusConfig) -> int:

@@ -11,10 +11,14 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
+from ipcmules.compat import schemes
 from ipcmules.errors import ConfigError
 
 #: Options whose value K=V defines K, beside what else they do.
 DEFINING = ("set", "set-placeholder", "set-ph")
+
+#: References in one value: more lead in a circle.
+_MOST = 1000
 
 _NUMBER = re.compile(r"\s*([+-]?\d+)")
 
@@ -38,27 +42,42 @@ def fill(options: Sequence[tuple[str, str]], origins: Sequence[str]) -> list[str
 
 
 def _replace(sign: str, text: str, look: Callable[[str], str | None]) -> str:
-    """Replace SIGN(NAME) by what look(NAME) gives; where that is None it stays."""
-    if f"{sign}(" not in text:
-        return text
+    """Replace SIGN(NAME) by what look(NAME) gives; where that is None it stays. NAME may have parentheses.
 
-    def found(match: re.Match[str]) -> str:
-        value = look(match[1])
-        return match[0] if value is None else value
+    What was filled in is looked at again, as in uWSGI, but for its first character (core/utils.c sets the
+    index to 0 and adds one), so a reference may lead to another.
+    """
+    start = 0
+    for _ in range(_MOST):
+        found = _next(sign, text, start)
+        if found is None:
+            return text
+        begin, end = found
+        value = look(text[begin + 2 : end])
+        if value is None:
+            start = end + 1
+        else:
+            text, start = text[:begin] + value + text[end + 1 :], 1
+    raise ConfigError(f"{text[:60]!r}...: its references lead to themselves: correct them")
 
-    return re.sub(rf"{re.escape(sign)}\(([^)]*)\)", found, text)
+
+def _next(sign: str, text: str, start: int) -> tuple[int, int] | None:
+    """Where the next SIGN(...) begins and ends."""
+    begin = text.find(f"{sign}(", start)
+    while begin >= 0:
+        depth = 0
+        for at in range(begin + 2, len(text)):
+            depth += {"(": 1, ")": -1}.get(text[at], 0)
+            if depth < 0 and at > begin + 2:
+                return begin, at
+            if depth < 0:
+                break  # nothing between the parentheses
+        begin = text.find(f"{sign}(", begin + 1)
+    return None
 
 
 def _content(name: str, origin: str) -> str:
-    if "://" in name:
-        raise ConfigError(f"{origin}: @({name}) is not a file, and only files are read here: write its value")
-    try:
-        with open(name, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read()
-    except OSError as error:
-        raise ConfigError(
-            f"{origin}: @({name}) cannot be read: {error.strerror}; correct the path"
-        ) from error
+    text = schemes.content(name, f"{origin}: @({name}):")
     return text[:-1] if text.endswith(("\n", "\r")) else text
 
 

@@ -6,10 +6,14 @@ import os
 import socket
 from typing import Any
 
-from ipcmules import api, membership, presence, processes, table
-from ipcmules.compat import opt
-from ipcmules.config import BusConfig
-from ipcmules.membership import Membership
+from ipcmules.api import presence, process
+from ipcmules.bus import table
+from ipcmules.bus.config import BusConfig
+from ipcmules.compat import legions, opt
+from ipcmules.kernel import processes
+from ipcmules.member import membership
+from ipcmules.member.membership import Membership
+from ipcmules.signals import identity
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -34,6 +38,7 @@ def numproc() -> int:
 
 def workers() -> tuple[dict[str, Any], ...]:
     """A dict a living worker; what only a web server counts is 0."""
+    worker_id()  # this one may be one that has not asked
     member = membership.find()
     if member is None:
         return ()
@@ -82,15 +87,20 @@ _asked = _no_worker = 0
 def worker_id() -> int:
     """uwsgi.worker_id(): the number of this worker, 0 elsewhere.
 
-    A process that the command has started (a worker of a web server) takes a number when it asks, with or
-    without handlers: code elects a leader by `worker_id() == 1`. The command itself may be a shell or a
-    one-off program, and has a number only if it has registered something.
+    A worker of a web server that is known has one before its first request. A process that the command has
+    started otherwise takes one when it asks, with or without handlers, but not while a module is imported:
+    code elects a leader by `worker_id() == 1`. The command itself may be a shell or a one-off program, and
+    has a number only if it has registered something.
     """
     global _asked, _no_worker
-    found, pid = api.worker_id(), os.getpid()
+    found, pid = process.worker_id(), os.getpid()
     member = membership.peek()
     if found or member is None or member.role != "attached" or _no_worker == pid:
         return found
+    # uWSGI's master loads the application, unless each worker does (lazy-apps): nobody has a number
+    # meanwhile.
+    if not presence.may_serve() or (not member.description.config.lazy_apps and identity.loads_module()):
+        return 0
     if member.description.master not in processes.ancestors()[1:]:
         _no_worker = pid
         return 0
@@ -149,6 +159,22 @@ def has_spooler() -> bool:
     """True where the bus has a spooler: uWSGI's module has the spooler names only then."""
     found = config()
     return found is not None and bool(found.spoolers)
+
+
+def asked_for(options: tuple[str, ...]) -> bool:
+    """True if an option was given whose name is one of these, or begins with one that ends in a hyphen."""
+    found = config()
+    if found is None:
+        return False
+    given = {key for key, _ in (*found.options, *found.settings)}
+    starts = tuple(f"{each.rstrip('-')}-" for each in options)
+    return any(key in options or key.startswith(starts) for key in given)
+
+
+def alone_in_legion(name: str) -> bool | None:
+    """See legions.alone()."""
+    found = config()
+    return legions.alone((*found.options, *found.settings), name) if found is not None else None
 
 
 def spoolers() -> tuple[bytes, ...]:

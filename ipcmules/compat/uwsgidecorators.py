@@ -7,6 +7,7 @@ of the uwsgi module (mule_msg_hook, post_fork_hook, spooler) stay the app's.
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -16,8 +17,22 @@ from typing import Any
 
 from ipcmules import decorators as _decorators
 from ipcmules.compat import uwsgi
-from ipcmules.decorators import farm, harakiri, mule, mulefunc, muleloop, mulemsg, postfork, signal, thread
+from ipcmules.compat.chains import manage_spool_request, postfork_chain, postfork_chain_hook
+from ipcmules.decorators import (
+    farm,
+    harakiri,
+    mule,
+    mulefunc,
+    muleloop,
+    mulemsg,
+    postfork,
+    signal,
+    tasks,
+    thread,
+)
 from ipcmules.decorators import lock as _lock
+from ipcmules.functions import coroutines
+from ipcmules.spooler import results
 
 #: What a star import gives there, names that the module imports itself included.
 __all__ = [
@@ -63,7 +78,6 @@ __all__ = [
 #: Registries of uWSGI's module that code may look into; ipcmules keeps its own.
 spooler_functions: dict[str, Callable[..., Any]] = {}
 mule_functions: dict[str, Callable[..., Any]] = {}
-postfork_chain: list[Callable[[], Any]] = []
 
 
 def get_free_signal() -> int:
@@ -74,29 +88,12 @@ def get_free_signal() -> int:
     raise Exception("No free uwsgi signal available")
 
 
-def postfork_chain_hook() -> None:
-    """Run what the app itself put into postfork_chain; @postfork functions run without it."""
-    for function in postfork_chain:
-        function()
-
-
 def mule_msg_dispatcher(message: bytes) -> Any:
     """Run a call that uWSGI's own @mulefunc packed."""
     call = pickle.loads(message)
     if call["service"] == "uwsgi_mulefunc":
         return mule_functions[call["func"]](*call["args"], **call["kwargs"])
     return None
-
-
-def manage_spool_request(vars: dict[Any, Any]) -> int:
-    """Run a task of a decorated function, as a spooler does."""
-    from ipcmules.spooler import calls
-
-    name = calls.name_in(vars)
-    found = calls.find(name) if name is not None else None
-    if found is None:
-        raise KeyError(name)
-    return int(found.run(vars))
 
 
 def timer(secs: float, **kwargs: Any) -> Callable[..., Any]:
@@ -135,25 +132,35 @@ def filemon(fsobj: str, **kwargs: Any) -> Callable[..., Any]:
     return _decorators.filemon(fsobj, **kwargs)
 
 
-def _spooled(decorator: Callable[..., Any], f: Callable[..., Any] | None, pass_arguments: bool) -> Any:
+def _spooled(name: str, f: Callable[..., Any] | None, pass_arguments: bool, result: int | None) -> Any:
     if uwsgi.masterpid() and "spooler" not in uwsgi.opt:
-        raise Exception(f"you have to enable the uWSGI spooler to use @_{decorator.__name__} decorator")
-    return decorator(f, pass_arguments)
+        raise Exception(f"you have to enable the uWSGI spooler to use @_{name} decorator")
+    return tasks.decorated(f, result, pass_arguments, kind=_Spooled)
+
+
+class _Spooled(tasks.Spooled[..., Any]):
+    """A decorated function, whose calls return bytes as there."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> bytes:  # type: ignore[override] # uWSGI's type
+        """Enqueue a task; the path of its file."""
+        return os.fsencode(super().__call__(*args, **kwargs))
+
+    spool = __call__  # type: ignore[assignment] # as above
 
 
 def spool(f: Callable[..., Any] | None = None, pass_arguments: bool = False) -> Any:
     """Run a function in a spooler, once."""
-    return _spooled(_decorators.spool, f, pass_arguments)
+    return _spooled("spool", f, pass_arguments, results.SPOOL_OK)
 
 
 def spoolraw(f: Callable[..., Any] | None = None, pass_arguments: bool = False) -> Any:
     """Run a function in a spooler; it returns SPOOL_OK, SPOOL_RETRY or SPOOL_IGNORE."""
-    return _spooled(_decorators.spoolraw, f, pass_arguments)
+    return _spooled("spoolraw", f, pass_arguments, None)
 
 
 def spoolforever(f: Callable[..., Any] | None = None, pass_arguments: bool = False) -> Any:
     """Run a function in a spooler again and again."""
-    return _spooled(_decorators.spoolforever, f, pass_arguments)
+    return _spooled("spoolforever", f, pass_arguments, results.SPOOL_RETRY)
 
 
 spool_decorate = spoolraw
@@ -206,7 +213,7 @@ class mule_brain:  # noqa: N801 # uWSGI's name
     def __call__(self) -> None:
         """Run it, where this is that mule."""
         if uwsgi.mule_id() == self.num:
-            self.f()
+            coroutines.call(self.f)
 
 
 class mule_brainloop(mule_brain):  # noqa: N801 # uWSGI's name
@@ -215,7 +222,7 @@ class mule_brainloop(mule_brain):  # noqa: N801 # uWSGI's name
     def __call__(self) -> None:
         """Run it, where this is that mule; never returns there."""
         while uwsgi.mule_id() == self.num:
-            self.f()
+            coroutines.call(self.f)
 
 
 class mulemsg_loop:  # noqa: N801 # uWSGI's name
@@ -230,7 +237,7 @@ class mulemsg_loop:  # noqa: N801 # uWSGI's name
         while uwsgi.mule_id() == self.num:
             message = uwsgi.mule_get_msg()
             if message:
-                self.f(message)
+                coroutines.call(self.f, message)
 
 
 class farm_loop:  # noqa: N801 # uWSGI's name
@@ -245,4 +252,4 @@ class farm_loop:  # noqa: N801 # uWSGI's name
         while uwsgi.mule_id() and uwsgi.in_farm(self.farm):
             message = uwsgi.farm_get_msg()
             if message:
-                self.f(message)
+                coroutines.call(self.f, message)
