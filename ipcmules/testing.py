@@ -15,15 +15,21 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from types import CoroutineType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ipcmules import inlining, membership
-from ipcmules.errors import LockError, UnknownTarget
-from ipcmules.mule import hooks
+from ipcmules.api.handles import Progress
+from ipcmules.api.handles import Task as Handle
+from ipcmules.errors import Drop, LockError, Retry, UnknownTarget
+from ipcmules.functions import coroutines
+from ipcmules.member import inlining, membership
+from ipcmules.process import hooks
+from ipcmules.process.spooler import manners
 from ipcmules.signals.registry import Registration, check_number
-from ipcmules.spooler import calls, codec, names, request
+from ipcmules.spooler import calls, codec, current, names, outcomes, request
+from ipcmules.spooler.manner import FAILED
+from ipcmules.spooler.outcomes import End
+from ipcmules.spooler.standing import UNKNOWN, Standing
 
 __all__ = ["Inline", "Message", "Signal", "Task", "inline"]
 
@@ -49,13 +55,41 @@ class Signal:
 class Task:
     """A task that was enqueued.
 
-    name: its function's, '' for one of set_spooler()'s. arguments: what the handler gets. result: what it
-    came to (SPOOL_OK -2, SPOOL_RETRY -1, SPOOL_IGNORE 0), None where it raised or no function is loaded.
+    name: its function's, '' for one of set_spooler()'s. arguments: the task's dict as a spooler reads it.
+    result: what it came to (SPOOL_OK -2, SPOOL_RETRY -1, SPOOL_IGNORE 0), None where it raised or no function
+    is loaded. args, kwargs: what the function was called with; empty where none is loaded. at: when it is
+    due, in seconds since 1970, None for at once. priority: None for none.
     """
 
     name: str
     arguments: Mapping[Any, Any]
     result: int | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    at: float | None = None
+    priority: int | None = None
+
+
+class InlineTask(Handle):
+    """The handle of a task that was run here: it knows of its end what a spooler would keep."""
+
+    __slots__ = ("end", "returned")
+    end: End | None
+    returned: Any
+
+    def _standing(self) -> Standing:
+        return Standing(UNKNOWN if self.end is None else self.end.state, end=self.end)
+
+    def _result_of(self, found: Standing) -> Any:
+        if found.status == outcomes.SUCCEEDED:
+            return self.returned
+        return super()._result_of(found)
+
+    @property
+    def progress(self) -> Progress | None:
+        """The last that it said."""
+        said = None if self.end is None else self.end.progress
+        return None if said is None else Progress(**said)
 
 
 class Inline:
@@ -84,10 +118,10 @@ class Inline:
         if handler is not None:
             _call(handler, number)
 
-    def task(self, task: Mapping[Any, Any]) -> str:
+    def task(self, task: Mapping[Any, Any]) -> Handle:
         """Run a task at once, whatever its time; one that is to be run again is not.
 
-        Returns the path its file would have. Raises what the function raises, and what ipcmules.spool()
+        Returns its handle. Raises what the function raises, and what ipcmules.spool()
         raises for a task that cannot be.
         """
         asked = request.read(task)
@@ -95,12 +129,58 @@ class Inline:
         environment: dict[Any, Any] = {"spooler_task_name": name.encode(), **codec.unpack(asked.head)[0]}
         if asked.body:
             environment["body"] = bytes(asked.body)
-        self.tasks.append(Task(calls.name_in(environment) or "", environment))
-        place = len(self.tasks) - 1
         function = calls.select(environment)
+        args, kwargs, _result = ((), {}, None) if function is None else function.unpack(environment)
+        self.tasks.append(
+            Task(
+                calls.name_in(environment) or "",
+                environment,
+                args=args,
+                kwargs=kwargs,
+                at=asked.at / 1e9 if asked.at else None,
+                priority=int(asked.priority) if asked.priority else None,
+            )
+        )
+        place = len(self.tasks) - 1
+        directory = asked.spooler or "inline"
+        handle = InlineTask(f"{directory}/{name}")
+        handle._directory, handle.end, handle.returned = directory, None, None
         if function is not None:
-            self.tasks[place] = replace(self.tasks[place], result=function.run(environment))
-        return f"{asked.spooler or 'inline'}/{name}"
+            result = self._run(function, environment, name, handle)
+            self.tasks[place] = replace(self.tasks[place], result=result)
+        return handle
+
+    def _run(
+        self, function: calls.SpoolFunction, environment: Any, name: str, handle: InlineTask
+    ) -> int | None:
+        """Call a task's function with its hooks; what is to be known of its end goes into the handle."""
+        task = current.CurrentTask("", name, function.name, 1, lambda: False)
+        before, current.source = current.source, lambda: task
+        try:
+            result, returned = manners.call(function, environment, task)
+        except Retry:
+            return calls.RETRY
+        except Drop as error:
+            handle.end = End(outcomes.CANCELLED, time.time(), reason=str(error))
+            return None
+        except Exception as error:
+            manners.tell(function, FAILED, task, error)
+            raise
+        finally:
+            current.source = before
+        if result == calls.OK:
+            handle.returned = returned
+            if function.manner is not None and function.manner.results:
+                handle.end = End(outcomes.SUCCEEDED, time.time(), function=function.whole, progress=task.said)
+            manners.after(function, task, returned)
+        return result
+
+    def whole(self, value: Any) -> Handle:
+        """The handle of a chain or group whose tasks were run."""
+        handle = InlineTask(f"inline/{names.new_name()}")
+        handle._directory, handle.returned = "inline", value
+        handle.end = End(outcomes.SUCCEEDED, time.time())
+        return handle
 
     def number_of(self, registration: Registration) -> int:
         """The number of a signal whose number is chosen: from 255 down, in order of definition."""
@@ -150,13 +230,7 @@ def _takes(body: hooks.Body, target: int | str) -> bool:
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> None:
-    result = function(*arguments)
-    if isinstance(result, CoroutineType):
-        result.close()
-        name = getattr(function, "__qualname__", repr(function))
-        raise TypeError(
-            f"{name} is a coroutine function, which inline() does not await: await it in the test"
-        )
+    coroutines.call(function, *arguments)
 
 
 class Locks:

@@ -5,16 +5,21 @@ Everything that can be wrong and be seen without starting a process is seen here
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any
 
+from ipcmules.bus.config import BusConfig, Program, SignalEvent, SpoolDir, TouchAction
+from ipcmules.bus.places import BUS_VARIABLE, check_name
 from ipcmules.cli.options import Given
-from ipcmules.config import BusConfig, Program
 from ipcmules.errors import ConfigError
-from ipcmules.master import commandline
-from ipcmules.places import BUS_VARIABLE, check_name
+from ipcmules.kernel import commandline
+from ipcmules.options.areas import AreaSpec
+from ipcmules.options.caches import CacheItem, CacheSpec
+from ipcmules.options.kinds import Kind
 
 
 def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -> BusConfig:
@@ -26,93 +31,46 @@ def build(given: Given, bus: str | None = None, command: tuple[str, ...] = ()) -
     """
     directory = _directory(given.get("chdir", "."))
     name = bus if bus is not None else os.environ.get(BUS_VARIABLE) or given.get("bus", "default")
-    imports = (*given.get("shared_imports", ()), *given.get("imports", ()), *given.get("applications", ()))
     config = BusConfig(
         name=check_name(name),
-        mules=tuple(_found_program(each, directory) for each in given.get("mules", ())),
-        farms=given.get("farms", ()),
-        processes=given.get("processes", 0),
-        imports=tuple(_found_import(each, directory) for each in imports),
-        lazy_apps=given.get("lazy_apps", False),
-        locks=given.get("locks", 0),
-        settings=given.get("settings", ()),
-        pyargv=given.get("pyargv", ()),
-        mercy=given.get("mercy", given.get("other_mercy", BusConfig.mercy)),
-        harakiri=given.get("harakiri", BusConfig.harakiri),
-        handler_harakiri=given.get("handler_harakiri", BusConfig.handler_harakiri),
-        max_messages=given.get("max_messages", BusConfig.max_messages),
-        touch_reload=tuple(os.path.join(directory, each) for each in given.get("touch_reload", ())),
-        crons=given.get("crons", ()),
-        cron_harakiri=given.get("cron_harakiri", BusConfig.cron_harakiri),
-        signal_events=tuple(
-            replace(each, path=os.path.join(directory, each.path)) if each.path else each
-            for each in given.get("signal_events", ())
-        ),
-        queue_share=given.get("queue_share", BusConfig.queue_share),
         directory=directory,
-        paths=(
-            *(os.path.join(directory, each) for each in given.get("paths", ())),
-            *_site_packages(given, directory),
-        ),
         command=command,
-        daemons=given.get("daemons", ()),
-        on_mule_death=given.get("on_mule_death", BusConfig.on_mule_death),
-        max_requeues=given.get("max_requeues", BusConfig.max_requeues),
-        on_hook_error=given.get("on_hook_error", BusConfig.on_hook_error),
-        **_spooling(given, directory),
-        compat=given.get("compat", False),
-        mule_hooks=given.get("mule_hooks", ()),
-        alarms=given.get("alarms", ()),
-        sockets=given.get("sockets", ()),
-        socket_allow=given.get("socket_allow", ()),
-        socket_key_file=_key_file(given.get("socket_key_file", ""), directory),
         options=tuple(given.raw),
+        **_described(given, directory),
     )
-    for name in command[:1]:
-        commandline.check_program(name, directory, "'--'")
+    for each in command[:1]:
+        commandline.check_program(each, directory, "'--'")
     for each in config.daemons:
         commandline.check(each, directory)
+    for each in config.control_daemons:
+        commandline.check(each, directory, "attach-control-daemon")
+    for described in config.described_daemons:
+        commandline.check(described.command, described.directory or directory, "attach-daemon2")
     return config
 
 
-#: Options of spoolers that need nothing found: fields of BusConfig.
-_SPOOLER_FIELDS = (
-    "spooler_processes",
-    "spooler_frequency",
-    "spooler_ordered",
-    "spooler_quiet",
-    "spooler_max_tasks",
-    "spooler_signal_as_task",
-    "spooler_harakiri",
-    "spooler_cheap",
-    "spooler_nice",
-    "spooler_fsync",
-    "spooler_max_attempts",
-)
-
-
-def _spooling(given: Given, directory: str) -> dict[str, Any]:
-    """The fields of spoolers: directories as real paths, by which they are compared."""
-    values = {name: given.get(name, getattr(BusConfig, name)) for name in _SPOOLER_FIELDS}
-    chdir = given.get("spooler_chdir", "")
-    return {
-        **values,
-        "spoolers": tuple(
-            replace(each, directory=os.path.realpath(os.path.join(directory, each.directory)))
-            for each in given.get("spoolers", ())
-        ),
-        "spooler_chdir": _directory(os.path.join(directory, chdir), "--spooler-chdir") if chdir else "",
-        "spooler_imports": tuple(_found_import(each, directory) for each in given.get("spooler_imports", ())),
-        "touch_spoolers_reload": tuple(
-            os.path.join(directory, each) for each in given.get("touch_spoolers_reload", ())
+def _described(given: Given, directory: str) -> dict[str, Any]:
+    """The fields of options for which something was given, with all that they name found."""
+    imports = (*given.get("shared_imports", ()), *given.get("imports", ()), *given.get("applications", ()))
+    found = {
+        "imports": tuple(_found_import(each, directory) for each in imports),
+        "mercy": given.get("mercy", given.get("other_mercy", BusConfig.mercy)),
+        "paths": (
+            *(os.path.join(directory, each) for each in given.get("paths", ())),
+            *_site_packages(given, directory),
         ),
     }
+    for each in fields(BusConfig):
+        value = given.get(each.name, None)
+        if value is not None and each.name not in found:
+            kind: Kind | None = each.metadata.get("kind")
+            find = _FINDERS.get(kind.name) if kind is not None else None
+            found[each.name] = value if find is None else find(value, directory)
+    return found
 
 
 def _key_file(name: str, directory: str) -> str:
-    if not name:
-        return ""
-    from ipcmules.signatures import read_key
+    from ipcmules.wire.signatures import read_key
 
     path = os.path.join(directory, name)
     try:
@@ -122,6 +80,15 @@ def _key_file(name: str, directory: str) -> str:
             f"--socket-key-file {name}: {error.strerror}: create it, or correct the path"
         ) from error
     return path
+
+
+def _metrics(addresses: tuple[str, ...], _directory: str) -> tuple[str, ...]:
+    if addresses and importlib.util.find_spec("prometheus_client") is None:
+        raise ConfigError(
+            "--metrics needs the package prometheus_client, which is not installed: "
+            "pip install 'ipcmules[metrics]'"
+        )
+    return addresses
 
 
 def _directory(path: str, option: str = "--chdir") -> str:
@@ -172,3 +139,52 @@ def _file(name: str, directory: str, what: str) -> str:
     raise ConfigError(
         f"{what} {name!r} does not exist in {directory}: correct the path, or change directory with --chdir"
     )
+
+
+def _found_event(event: SignalEvent, directory: str) -> SignalEvent:
+    return replace(event, path=os.path.join(directory, event.path)) if event.path else event
+
+
+def _found_action(action: TouchAction, directory: str) -> TouchAction:
+    return replace(action, path=os.path.join(directory, action.path))
+
+
+def _found_spool(spool: SpoolDir, directory: str) -> SpoolDir:
+    # By their real paths they are compared.
+    from ipcmules.spooler.directory import real
+
+    return replace(spool, directory=real(os.path.join(directory, spool.directory)))
+
+
+def _found_cache(spec: CacheSpec, directory: str) -> CacheSpec:
+    return replace(spec, store=os.path.join(directory, spec.store)) if spec.store else spec
+
+
+def _found_item(item: CacheItem, directory: str) -> CacheItem:
+    return replace(item, file=os.path.join(directory, item.file)) if item.file else item
+
+
+def _found_area(spec: AreaSpec, directory: str) -> AreaSpec:
+    return replace(spec, file=os.path.join(directory, spec.file)) if spec.file else spec
+
+
+def _each(find: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    return lambda values, directory: tuple(find(each, directory) for each in values)
+
+
+#: What is found for a value, by the name of its kind: a path that was given is relative to the directory.
+_FINDERS: dict[str, Callable[[Any, str], Any]] = {
+    "mule": _each(_found_program),
+    "modules": _each(_found_import),
+    "files": _each(lambda path, directory: os.path.join(directory, path)),
+    "signal timer": _each(_found_event),
+    "touch command": _each(_found_action),
+    "spooler": _each(_found_spool),
+    "directory": lambda path, directory: _directory(os.path.join(directory, path), "--spooler-chdir"),
+    "key file": _key_file,
+    "metrics addresses": _metrics,
+    "cache": _each(_found_cache),
+    **dict.fromkeys(("cache item", "cached file", "cached gzip"), _each(_found_item)),
+    "area": _each(_found_area),
+    "queue file": lambda path, directory: os.path.join(directory, path),
+}

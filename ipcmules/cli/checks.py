@@ -14,12 +14,15 @@ import stat
 import sys
 from dataclasses import dataclass
 
-from ipcmules import semaphores, table
-from ipcmules.config import BusConfig
+from ipcmules.bus import table
+from ipcmules.bus.config import BusConfig
+from ipcmules.bus.places import RUNTIME_VARIABLE, STATE_VARIABLE, Places, places, runtime_root, state_root
 from ipcmules.errors import AccessError, FormatError, IpcMulesError
-from ipcmules.master import remains, sweep
-from ipcmules.messages import inflight, queues, sizing
-from ipcmules.places import RUNTIME_VARIABLE, STATE_VARIABLE, Places, places, runtime_root, state_root
+from ipcmules.locks import semaphores
+from ipcmules.master.leftovers import dead_buses as sweep
+from ipcmules.master.objects import inventory
+from ipcmules.messages import queues, sizing, slots
+from ipcmules.messages.lanes.directory import Layout
 
 OK, NOTE, BAD = "ok", "note", "bad"
 
@@ -81,11 +84,14 @@ def versions() -> list[Finding]:
 
 def directories() -> list[Finding]:
     """The runtime and state directories: ours, private, writable."""
-    return [
-        *_directory("runtime directory", runtime_root(), RUNTIME_VARIABLE, 0o077),
-        # In it each bus has a private directory of its own: others may look, not write.
-        *_directory("state directory", state_root(), STATE_VARIABLE, 0o022),
-    ]
+    found = _directory("runtime directory", runtime_root(), RUNTIME_VARIABLE, 0o077)
+    try:
+        state = state_root()
+    except AccessError as error:
+        text, _, remedy = str(error).partition(": ")
+        return [*found, Finding(BAD, text, remedy)]
+    # In it each bus has a private directory of its own: others may look, not write.
+    return [*found, *_directory("state directory", state, STATE_VARIABLE, 0o022)]
 
 
 def _directory(what: str, path: str, variable: str, forbidden: int) -> list[Finding]:
@@ -152,7 +158,7 @@ def limits() -> list[Finding]:
         Finding(
             OK,
             f"message queues: RLIMIT_MSGQUEUE {size}, msg_max {limit.depth}, msgsize_max {limit.size}, "
-            f"queues_max {limit.queues}",
+            f"countmax {limit.queues}",
         )
     ]
     return found + _fits(BusConfig(name=_trial(), mules=BusConfig().mules), "a lock")
@@ -174,7 +180,7 @@ def leftovers() -> list[Finding]:
 
 def _dead_bus(where: Places) -> Finding:
     try:
-        left = remains.of(where)
+        left = inventory.of(where)
     except FormatError as error:
         text, _, remedy = str(error).partition(": ")
         return Finding(BAD, text, remedy)
@@ -228,8 +234,9 @@ def _refusal(what: str, error: IpcMulesError) -> Finding:
 def _memory(config: BusConfig) -> list[Finding]:
     layout = table.Layout.of(config)
     # Each mule has a page and, as long as nothing larger is in hand, three areas of its part in use.
-    mule = inflight.PAGE + 3 * sizing.WIDEST
+    mule = slots.PAGE + 3 * sizing.WIDEST
     need = layout.reserved + config.processes * table.ENDPOINT + len(config.mules) * mule
+    need += Layout.of(config).entries
     if need > _free():
         return [
             Finding(
@@ -238,15 +245,29 @@ def _memory(config: BusConfig) -> list[Finding]:
                 f"mount -o remount,size=1G {_SHM}   (docker: --shm-size=1g)",
             )
         ]
-    return [Finding(OK, f"shared memory: {need >> 10} KiB needed")]
+    found = [Finding(OK, f"shared memory: {need >> 10} KiB needed")]
+    if config.mules and config.queue_messages and config.queue_bytes:
+        most, free = config.queue_bytes >> 20, _free() >> 20
+        text = f"behind each queue {config.queue_messages} messages and {most} MiB may wait"
+        count = Layout.of(config).queues
+        if most * count <= free:
+            found.append(Finding(OK, f"{text}, in shared memory as they come"))
+        else:
+            less = f"{_SHM} has {free} MiB for {count} queues: where it is full senders wait"
+            found.append(Finding(NOTE, f"{text}; {less}", "give it more, or say less: --queue-bytes"))
+    return found
 
 
 def _descriptors(config: BusConfig) -> list[Finding]:
     from ipcmules.master.run import open_files
 
-    need = open_files(config)
+    need, for_all = open_files(config), open_files(config, table.WORKER_SLOTS - config.processes)
     _soft, have = resource.getrlimit(resource.RLIMIT_NOFILE)  # the master raises its soft limit by itself
-    if have != resource.RLIM_INFINITY and need > have:
-        text = f"the master needs about {need} open files, the limit is {have}"
-        return [Finding(BAD, text, f"ulimit -n {2 * need}")]
-    return [Finding(OK, f"open files: about {need} needed")]
+    if have == resource.RLIM_INFINITY or for_all <= have:
+        return [Finding(OK, f"open files: about {for_all} needed")]
+    if need > have:
+        return [
+            Finding(BAD, f"the master needs {need} open files, the limit is {have}", f"ulimit -n {for_all}")
+        ]
+    text = f"with all workers that can attach the master needs {for_all} open files, the limit is {have}"
+    return [Finding(NOTE, text, f"ulimit -n {for_all}")]

@@ -7,9 +7,10 @@ import sys
 
 import click
 
+from ipcmules.bus.places import private_directory, runtime_root
 from ipcmules.errors import IpcMulesError
-from ipcmules.master import remains, sweep
-from ipcmules.places import private_directory, runtime_root
+from ipcmules.master.leftovers import dead_buses as sweep
+from ipcmules.master.objects import inventory
 
 
 @click.command()
@@ -27,7 +28,7 @@ def command(dry_run: bool) -> int:
     buses = sweep.dead_buses()
     for where in buses:
         try:
-            found = remains.of(where) if dry_run else sweep.bus(where)
+            found = inventory.of(where) if dry_run else sweep.bus(where)
         except (IpcMulesError, OSError) as error:
             print(f"ipcmules: error: {error}", file=sys.stderr)
             failed = True

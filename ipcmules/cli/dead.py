@@ -7,18 +7,20 @@ import fcntl
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 
+from ipcmules.bus.places import Places
+from ipcmules.cli import completing, progress
 from ipcmules.cli.options import named
 from ipcmules.cli.target import bus_option, bus_places, running
 from ipcmules.errors import ConfigError, IpcMulesError
+from ipcmules.kernel import times
+from ipcmules.kernel.printable import for_people
 from ipcmules.messages import kept
 from ipcmules.messages.kept import Kept
-from ipcmules.places import Places
 
 #: How much of a message `show` prints as text.
 _LONGEST = 4096
@@ -52,7 +54,7 @@ def list_(bus: str | None, as_json: bool) -> None:
 @command.command()
 @bus_option
 @click.option("--raw", is_flag=True, help="Print the message alone, byte for byte.")
-@click.argument("letter", metavar="ID")
+@click.argument("letter", metavar="ID", shell_complete=completing.letters)
 def show(bus: str | None, raw: bool, letter: str) -> None:
     """Show one dead letter: what is known of it, and the message."""
     [path] = _paths(bus_places(bus), (letter,), False)
@@ -62,9 +64,9 @@ def show(bus: str | None, raw: bool, letter: str) -> None:
         sys.stdout.buffer.flush()
         return
     for key, value in _as_json(found).items():
-        click.echo(f"{key}: {_when(found) if key == 'time' else value}")
+        click.echo(f"{key}: {_when(found) if key == 'time' else for_people(str(value))}")
     text = found.data[:_LONGEST].decode("utf-8", "backslashreplace")
-    click.echo(f"\n{_safe(text)}")
+    click.echo(f"\n{for_people(text, lines=True)}")
     if found.length > _LONGEST:
         click.echo(f"[{found.length - _LONGEST} more bytes: --raw prints all]")
 
@@ -76,8 +78,14 @@ def _all_option(what: str) -> Callable[[Any], Any]:
 @command.command()
 @bus_option
 @_all_option("Send")
-@click.option("--to", "target", metavar="TARGET", help="Send to pool, muleN or farm.NAME instead.")
-@click.argument("letters", metavar="[ID]...", nargs=-1)
+@click.option(
+    "--to",
+    "target",
+    metavar="TARGET",
+    help="Send to pool, muleN or farm.NAME instead.",
+    shell_complete=completing.targets,
+)
+@click.argument("letters", metavar="[ID]...", nargs=-1, shell_complete=completing.letters)
 def requeue(bus: str | None, everything: bool, target: str | None, letters: tuple[str, ...]) -> int:
     """Send dead letters again, to where they were sent or --to TARGET. The bus must be running.
 
@@ -88,17 +96,17 @@ def requeue(bus: str | None, everything: bool, target: str | None, letters: tupl
     paths = _paths(bus_places(bus), letters, everything)
     where = running(bus)
 
-    from ipcmules.attachment import attach
+    from ipcmules.embed.attachment import attach
 
     failed = 0
-    with attach(where.bus) as attached:
+    done = 0
+    with progress.shown("sending", lambda: f"{done} of {len(paths)}"), attach(where.bus) as attached:
 
         def send(letter: Kept) -> None:
             to = _destination(letter.endpoint) if wanted is None else wanted
             attached.mule_msg(letter.data, to)
-            attached.flush()
 
-        for path in paths:
+        for done, path in enumerate(paths):  # noqa: B007 # for the progress
             failed += not _take(path, send)
     click.echo(_said(len(paths) - failed, "sent again", failed))
     return 1 if failed else 0
@@ -107,7 +115,7 @@ def requeue(bus: str | None, everything: bool, target: str | None, letters: tupl
 @command.command()
 @bus_option
 @_all_option("Remove")
-@click.argument("letters", metavar="[ID]...", nargs=-1)
+@click.argument("letters", metavar="[ID]...", nargs=-1, shell_complete=completing.letters)
 def drop(bus: str | None, everything: bool, letters: tuple[str, ...]) -> int:
     """Remove dead letters for good."""
     paths = _paths(bus_places(bus), letters, everything)
@@ -135,13 +143,13 @@ def _destination(text: str) -> int | str:
 def _headers(where: Places) -> tuple[list[Kept], int]:
     """The dead letters, without their messages, and how many other messages wait to be queued again."""
     found, waiting = [], 0
-    for path in kept.listing(where):
+    for path in [*kept.older(where), *kept.listing(where)]:
         try:
             each = kept.header(path)
         except FileNotFoundError:
             continue  # requeued or dropped meanwhile
         except (OSError, ValueError) as error:
-            print(f"ipcmules: {error}", file=sys.stderr)
+            print(f"ipcmules: {for_people(str(error))}", file=sys.stderr)
             continue
         waiting += each.again
         if not each.again:
@@ -187,7 +195,7 @@ def _take(path: str, send: Callable[[Kept], None] | None) -> bool:
             os.unlink(path)
         return True
     except (IpcMulesError, OSError, ValueError) as error:
-        print(f"ipcmules: error: {os.path.basename(path)}: {error}", file=sys.stderr)
+        print(f"ipcmules: error: {for_people(f'{os.path.basename(path)}: {error}')}", file=sys.stderr)
         return False
 
 
@@ -202,7 +210,7 @@ def _claimed(path: str) -> Iterator[None]:
 
 
 def _when(letter: Kept) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter.time))
+    return times.local(letter.time)
 
 
 def _as_json(letter: Kept) -> dict[str, Any]:
@@ -220,16 +228,11 @@ def _as_json(letter: Kept) -> dict[str, Any]:
 def _print(letters: list[Kept]) -> None:
     # Plain columns, the longest last: IDs are never cut, on narrow terminals the reason runs over.
     rows = [("id", "when", "target", "mule", "length", "attempts", "reason")]
-    rows += [
-        (each.id, _when(each), each.endpoint, each.process, str(each.length), str(each.attempts), each.reason)
-        for each in letters
-    ]
+    for each in letters:
+        where, process, reason = map(for_people, (each.endpoint, each.process, each.reason))
+        numbers = str(each.length), str(each.attempts)
+        rows.append((for_people(each.id), _when(each), where, process, *numbers, reason))
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     for row in rows:
         cells = [text.ljust(width) for text, width in zip(row[:6], widths, strict=True)]
-        click.echo("  ".join([*cells, _safe(row[6])]))
-
-
-def _safe(text: str) -> str:
-    """A text that cannot steer the terminal: control characters are written out."""
-    return "".join(each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text)
+        click.echo("  ".join([*cells, row[6]]))

@@ -11,24 +11,15 @@ import click
 from ipcmules.cli import checks, run
 from ipcmules.cli.assembly import build
 from ipcmules.cli.checks import Finding
+from ipcmules.kernel import commandline
 
 _MARKS = {checks.OK: "ok  ", checks.NOTE: "note", checks.BAD: "BAD "}
 
 
 @click.pass_context
-def _examine(
-    ctx: click.Context,
-    /,
-    as_json: bool,
-    ini: tuple[str, ...],
-    config: tuple[str, ...],
-    mule: tuple[str, ...],
-    mules: tuple[str, ...],
-    bus: str | None,
-    **others: Any,
-) -> int:
-    given = run.collect(ctx, ini, config, mule, mules, others)
-    described = build(given, bus)
+def _examine(ctx: click.Context, /, as_json: bool, **values: Any) -> int:
+    commandline.add_own_programs()  # as `run` does: it looks for the same programs
+    described = build(run.collect(ctx, {**values, "json": ()}), values["bus"])
     findings = [
         *checks.versions(),
         *checks.directories(),
@@ -57,7 +48,8 @@ command = run.DescribesBus(
     "doctor",
     callback=_examine,
     params=[
-        *run.command.params,
+        # Here --json says how to print: a uWSGI file in JSON goes by --config's other forms.
+        *(each for each in run.command.params if each.name != "json"),
         click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
     ],
     help="Check limits, directories, leftovers, versions, and whether a bus of these options would fit.\n\n"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ipcmules.cli.target import bus_option, running
+from ipcmules.kernel.printable import for_people
 
 #: Columns where the output is no terminal's.
 _WIDTH = 250
@@ -19,7 +20,7 @@ _WIDTH = 250
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(bus: str | None, as_json: bool) -> None:
     """List the timers, crons and file monitors of a running bus, with their next time and their runs."""
-    from ipcmules import control
+    from ipcmules.bus import control
 
     found = control.ask(running(bus), {"do": "events.list"})["events"]
     if as_json:
@@ -37,14 +38,16 @@ def _print(found: list[dict[str, Any]]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for title in ("signal", "kind", "schedule", "target", "handler"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="ellipsis")
     for title in ("next", "raised", "runs", "skips", "last"):
         table.add_column(title, justify="right", no_wrap=True)
     for each in found:
         texts = (_signal(each), each["kind"], _schedule(each), each["target"] or "-", each["handler"] or "-")
         counts = (str(each[key]) for key in ("ticks", "runs", "skips"))
         # Text: what a user wrote is no markup.
-        table.add_row(*map(Text, texts), _next(each["next"]), *counts, _last(each["last_duration"]))
+        table.add_row(
+            *map(Text, map(for_people, texts)), _next(each["next"]), *counts, _last(each["last_duration"])
+        )
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH  # what a program reads is not folded at 80 columns

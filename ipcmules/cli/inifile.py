@@ -1,74 +1,78 @@
-"""Options from a uWSGI ini file: which of them ipcmules takes, ignores, or has never heard of."""
+"""Options from uWSGI's configuration files: which ipcmules takes, leaves to others, or has never heard of."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+from ipcmules.cli import translations
 from ipcmules.cli.options import OPTIONS, Given
-from ipcmules.compat import ini, webserver
-
-#: Options of uWSGI that are right here without doing anything: what they ask for is always so, or it is
-#: a matter of uWSGI's own machinery.
-WITHOUT_EFFECT = frozenset(
-    {
-        "callable",
-        "die-on-term",
-        "enable-threads",
-        "lock-engine",
-        "master",
-        "mule-msg-size",
-        "need-app",
-        "py-call-osafterfork",
-        "py-call-uwsgi-fork-hooks",
-        "set-ph",
-        "set-placeholder",
-        "signal-bufsize",
-        "single-interpreter",
-        "strict",
-        "thunder-lock",
-        "vacuum",
-    }
-)
-
-#: In [uwsgi] these belong to the web server that took uWSGI's place, and so does the number of its workers.
-_WEB_SERVER = frozenset({"socket", "uwsgi-socket", "s", "processes", "workers", "p"})
-
-#: What includes another file has done so when the file is read; conditions are refused there.
-_READ = frozenset({"ini", "include", "inherit"})
+from ipcmules.compat import catalogue, ini, logic, references
+from ipcmules.errors import ConfigError
 
 
-def load(path: str, given: Given) -> None:
-    """Add the options of the file's [ipcmules] and [uwsgi] sections to given.
+def load(path: str | Iterable[tuple[str, str]], given: Given, environment: bool = False) -> None:
+    """Add the options of the [ipcmules] and [uwsgi] sections of a file, or of several, to given.
 
-    Options that are neither taken nor known to be without effect are noted in given.unused, those of the web
-    server together. All of them are noted in given.raw, for uwsgi.opt. Raises ConfigError, naming file, line
-    and option.
+    path: as ini.read() has it. environment: the UWSGI_* variables too.
+    Options of [uwsgi] that nobody takes are noted: in given.missing what will be missing, in given.unused
+    those of the web server and those that do not exist. All are in given.raw, for uwsgi.opt. Raises
+    ConfigError, naming file, line and option.
     """
-    web: dict[str, None] = {}
-    unknown: dict[str, None] = {}
-    given.raw.append(("ini", path))
-    for entry in ini.read(path):
+    files = [("ini", path)] if isinstance(path, str) else list(path)
+    web: dict[str, dict[str, None]] = {}
+    unknown: dict[str, dict[str, None]] = {}
+    given.raw.extend((option, file) for option, file in files)
+    read = [("", path)] if isinstance(path, str) else files
+    entries = ini.read(read, reload=given.reload, environment=environment)
+    for entry in entries:
         given.raw.append((entry.key, entry.value))
         kind = what_is(entry)
         if kind == "taken":
-            # In uWSGI it guards handlers alone: hooks that were never meant to be quick stay unguarded.
-            only_handlers = entry.section == "uwsgi" and entry.key == "mule-harakiri"
-            name = "uwsgi mule-harakiri" if only_handlers else entry.key
-            given.add(name, entry.value, f"{entry.file}, line {entry.line}, {entry.key}", raw=False)
-        elif kind == "web":
-            web[entry.key] = None
+            _take(entry, entries, given)
+        elif kind == catalogue.SERVER:
+            web.setdefault(entry.file, {})[entry.key] = None
+        elif kind == catalogue.MISSING:
+            known = catalogue.look(entry.key)
+            given.missing.setdefault(known.text if known else "", {})[entry.key] = None
         elif kind == "unknown":
-            unknown[entry.key] = None
-    if unknown:
-        given.unused.append(f"{path}: {', '.join(unknown)}")
-    if web:
-        given.unused.append(f"{path}, of the web server: {', '.join(web)}")
+            unknown.setdefault(entry.file, {})[entry.key] = None
+    given.unused.extend(f"{file}: {', '.join(names)}" for file, names in unknown.items())
+    given.unused.extend(f"{file}, of the web server: {', '.join(names)}" for file, names in web.items())
+
+
+def _take(entry: ini.Entry, entries: Sequence[ini.Entry], given: Given) -> None:
+    origin = f"{entry.where}, {entry.key}"
+    if entry.section != "uwsgi":
+        given.add(entry.key, entry.value, origin, raw=False)
+        return
+    try:
+        found = translations.translate(entry, entries)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from error
+    if found.missing:
+        given.missing.setdefault(found.missing, {})[f"{entry.key} = {entry.value}"] = None
+    for key, value in found.options:
+        given.add(key, value, origin, raw=False, uwsgi=True)
 
 
 def what_is(entry: ini.Entry) -> str:
-    """'taken', 'web' (of the HTTP side), 'without effect', or 'unknown'."""
-    if entry.key in WITHOUT_EFFECT or entry.key in _READ:
-        return "without effect"
-    if entry.section == "uwsgi" and (entry.key in _WEB_SERVER or entry.key.startswith("http")):
-        return "web"
-    if entry.key in OPTIONS:
+    """'taken', 'server' (the web server's), 'nothing' (needs nothing), 'missing', or 'unknown'."""
+    name = entry.key
+    option = OPTIONS.get(name)
+    if entry.section != "uwsgi":
+        # What includes another file has done so when the file was read.
+        if option is None and (name in ini.READING or name in references.DEFINING):
+            return catalogue.NOTHING
+        return "taken" if option is not None else _known(name)
+    if name in translations.BY_OTHERS or (option is not None and option.in_uwsgi):
         return "taken"
-    return "web" if webserver.advice(entry.key) is not None else "unknown"
+    return _known(name)
+
+
+def _known(name: str) -> str:
+    if name in ini.READING or logic.ends(name):
+        return catalogue.NOTHING
+    known = catalogue.look(name)
+    if known is None:
+        return "unknown"
+    return catalogue.NOTHING if known.kind == catalogue.DONE else known.kind

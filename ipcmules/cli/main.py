@@ -7,30 +7,29 @@ from __future__ import annotations
 
 import importlib
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import NoReturn
 
 import click
 
-from ipcmules import log
+from ipcmules.bus import log
 from ipcmules.errors import ConfigError, IpcMulesError, LimitError
+from ipcmules.kernel import lines
+from ipcmules.kernel.printable import for_people
 
-#: In the order of --help; each is a module of this package with a click command named `command`.
-COMMANDS = (
-    "run",
-    "msg",
-    "signal",
-    "spool",
-    "tasks",
-    "status",
-    "events",
-    "reload",
-    "stop",
-    "dead",
-    "clean",
-    "doctor",
-    "migrate",
-)
+#: In the order of --help, by what they are for; each is a module of this package with a click command named
+#: `command`.
+GROUPS = {
+    "A bus": ("run", "reload", "stop"),
+    "Give it work": ("msg", "signal", "spool"),
+    "Look at it": ("status", "top", "list", "events"),
+    "What waits and what failed": ("tasks", "dead"),
+    "Around it": ("doctor", "clean", "migrate", "service", "completion"),
+}
+COMMANDS = tuple(each for group in GROUPS.values() for each in group)
+#: Columns of help, and where the text of a command begins.
+_WIDTH, _TEXT = 80, 14
 
 #: Exit codes: wrong input, as in every Unix command line; and something that did not work out.
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
@@ -48,6 +47,17 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(f"ipcmules.cli.{cmd_name}").command
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click.Group: in groups, with the whole first sentence of each."""
+        for title, names in GROUPS.items():
+            formatter.write(f"\n{title}:\n")
+            for name in names:
+                command = self.get_command(ctx, name)
+                text = command.get_short_help_str(1000) if command is not None else ""
+                first = f"  {name}".ljust(_TEXT)
+                lines = textwrap.wrap(text, _WIDTH - _TEXT, break_on_hyphens=False)
+                formatter.write(f"{first}{f'{chr(10)}{chr(32) * _TEXT}'.join(lines)}\n")
+
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
@@ -57,7 +67,17 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
         ctx.exit()
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""Examples:
+
+    \b
+    ipcmules run --bus shop --mules 4 --import tasks -- gunicorn site:app
+    ipcmules top --bus shop
+    ipcmules tasks list --bus shop --state dead
+    ipcmules COMMAND --help""",
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -91,12 +111,16 @@ def _run(arguments: list[str]) -> int:
             log.configure()
             log.event("error", str(error))  # as everything that this process writes to stderr
             return code
-        return _failed(str(error), code)
+        return _failed(str(error), code, waits=arguments[0] != "run")
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return code if isinstance(code, int) else 0
 
 
-def _failed(text: str, code: int) -> int:
-    print(f"ipcmules: error: {text}", file=sys.stderr)
+def _failed(text: str, code: int, waits: bool = True) -> int:
+    line = f"ipcmules: error: {for_people(text, lines=True)}"
+    if waits or sys.stderr is not sys.__stderr__:
+        print(line, file=sys.stderr)
+    else:  # as the log: perhaps nobody reads it, and a master must end
+        lines.write(line.encode(errors="replace") + b"\n")
     return code

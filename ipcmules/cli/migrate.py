@@ -3,36 +3,68 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 import click
 
-from ipcmules.cli import migration
-from ipcmules.errors import ConfigError
+from ipcmules.cli import migrated_unit, migration, unit
+from ipcmules.compat.catalogue import SERVERS
 
 _TITLES = {
     "bus": "Taken over",
     "server": "For the web server",
+    "left": "For the web server, and not in the command below",
     "nothing": "Not needed any more",
+    "missing": "Not done here: this will be missing",
     "look": "Look at these yourself",
 }
 
 
 @click.command()
-@click.argument("ini", metavar="FILE.ini")
+@click.argument("ini", metavar="FILE")
 @click.option("--output", "-o", metavar="FILE.toml", help="Where to write [default: beside it]; - is stdout.")
 @click.option("--force", is_flag=True, help="Write over a file that exists.")
+@click.option("--systemd", is_flag=True, help="Write a systemd unit too, beside the TOML file.")
 @click.option(
     "--server",
-    type=click.Choice(["gunicorn", "granian"]),
+    type=click.Choice(SERVERS),
     default="gunicorn",
     help="What serves the requests from now on [default: gunicorn].",
 )
-def command(ini: str, output: str | None, force: bool, server: str) -> int:
-    """Explain a uWSGI ini file, and write the TOML file and the command line that take its place."""
+def command(ini: str, output: str | None, force: bool, systemd: bool, server: str) -> int:
+    """Explain a uWSGI configuration (ini, XML, YAML, JSON; FILE:SECTION), and write what takes its place.
+
+    That is a TOML file, and the command line that starts bus and web server.
+    """
     found = migration.read(ini, server)
-    toml = output or f"{os.path.splitext(ini)[0]}.toml"
+    base = os.path.splitext(ini if os.path.exists(ini) else ini.rpartition(":")[0])[0]
+    toml = output or f"{base}.toml"
     out = sys.stderr if toml == "-" else sys.stdout
+    _explain(found, out)
+    words = list(found.command)
+    words[words.index("--config") + 1] = found.command[3] if toml == "-" else toml
+    if toml == "-":
+        print(found.toml, end="")
+    else:
+        unit.write(toml, found.toml, force)
+        print(f"{toml} is written. Start the bus and the web server with:\n", file=out)
+    print(f"    {shlex.join(words)}", file=out)
+    for note in found.site.notes:
+        print(f"    (look: {note})", file=out)
+    if systemd:
+        words[words.index("--config") + 1] = os.path.abspath(words[words.index("--config") + 1])
+        path = f"{base if toml == '-' else os.path.splitext(toml)[0]}.service"
+        text = migrated_unit.of_site(os.path.basename(base), found.bus, words, found.site)
+        unit.write(path, text, force)
+        for each in unit.complaints(path, text) or ():
+            print(f"systemd-analyze verify: {each}", file=out)
+        print(f"\n{path} is written: copy it to /etc/systemd/system, then systemctl daemon-reload", file=out)
+    return 0
+
+
+def _explain(found: migration.Migration, out: object) -> None:
+    assert hasattr(out, "write")
     for kind, title in _TITLES.items():
         lines = [each for each in found.lines if each.kind == kind]
         if lines:
@@ -42,31 +74,3 @@ def command(ini: str, output: str | None, force: bool, server: str) -> int:
             print(f"      {each.text}", file=out)
         if lines:
             print(file=out)
-    if toml == "-":
-        print(found.toml, end="")
-    else:
-        _write(toml, found.toml, force)
-        print(f"{toml} is written. Start the bus and the web server with:\n", file=out)
-    print(f"    {_named(found.command, toml)}", file=out)
-    return 0
-
-
-def _named(line: str, toml: str) -> str:
-    words = line.split(" ")
-    if toml != "-":
-        words[words.index("--config") + 1] = toml
-    return " ".join(words)
-
-
-def _write(path: str, text: str, force: bool) -> None:
-    try:
-        with open(path, "w" if force else "x", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigError(
-            f"{path} exists: add --force to write over it, or name another file with --output"
-        ) from None
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror}; name another with --output"
-        ) from error

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from ipcmules.cli import completing
 from ipcmules.cli.options import named, number, seconds
 from ipcmules.cli.target import bus_option, running
 from ipcmules.errors import ConfigError
@@ -17,8 +18,18 @@ HIGHEST_PRIORITY = 32767
 
 @click.command()
 @bus_option
-@click.option("--mule", metavar="N", help="Send to this mule [default: the first available one].")
-@click.option("--farm", metavar="NAME", help="Send to the first available mule of this farm.")
+@click.option(
+    "--mule",
+    metavar="N",
+    help="Send to this mule [default: the first available one].",
+    shell_complete=completing.mules,
+)
+@click.option(
+    "--farm",
+    metavar="NAME",
+    help="Send to the first available mule of this farm.",
+    shell_complete=completing.farms,
+)
 @click.option(
     "--priority", metavar="P", default="0", help="0 to 32767; higher ones are received first [default: 0]."
 )
@@ -42,11 +53,10 @@ def command(
     # Arguments that are not UTF-8 come out as the bytes they are.
     data = sys.stdin.buffer.read() if text == "-" else os.fsencode(text)
 
-    from ipcmules.attachment import attach
+    from ipcmules.embed.attachment import attach
 
     with attach(where.bus) as attached:
         accepted = attached.mule_msg(data, target, timeout=patience, priority=level)
-        accepted = accepted and attached.flush(patience)
     if not accepted:
         print(
             f"ipcmules: error: the message was not accepted within {patience} s: its queue is full; "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 import posix_ipc
 
-from ipcmules import reloading, table
+from ipcmules.bus import reloading, table
+from ipcmules.cli import progress
 from ipcmules.cli.stop import description_of
 from ipcmules.cli.target import bus_option, running
 from ipcmules.errors import NotAttached
@@ -16,7 +17,8 @@ from ipcmules.errors import NotAttached
 def command(bus: str | None) -> int:
     """Load the code again and replace the mules and workers one after the other; nothing queued is lost.
 
-    Exits with 0 when all run the new code, with 1 and the error where the old code stayed.
+    Then the web server is told to load it; the log says how. Exits with 0 when the mules run the new code,
+    with 1 and the error where the old code stayed.
     """
     where = running(bus)
     found = description_of(where)
@@ -28,5 +30,6 @@ def command(bus: str | None) -> int:
         shared = None
     if shared is None:
         raise NotAttached(f"bus {where.bus!r} is just starting or stopping: try again")
-    reloading.reload(where, shared, found.master)
+    with progress.shown(f"reloading bus {where.bus}"):
+        reloading.reload(where, shared, found.master)
     return 0

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from ipcmules import log
-from ipcmules.cli import spooling, user
+from ipcmules.bus import log
+from ipcmules.bus.config import BusConfig
+from ipcmules.bus.places import Places
+from ipcmules.cli import hooks, user
 from ipcmules.cli.assembly import build
 from ipcmules.cli.options import Given
-from ipcmules.config import BusConfig
+from ipcmules.cli.parameters import BusOption, help_in_groups, parameters
+from ipcmules.errors import ConfigError
+from ipcmules.kernel import commandline, lines
+from ipcmules.kernel.pidfile import PidFile
 
 #: Where parsing leaves what click has no place for: the order of --mule and --mules, and the command.
 _ORDER, _COMMAND = "ipcmules.order", "ipcmules.command"
@@ -26,10 +31,17 @@ class DescribesBus(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the command behind --, and the order in which options stand; the rest is for click."""
+        if ctx.resilient_parsing:  # a shell completes what is not finished yet
+            return super().parse_args(ctx, args)
         own, command = _split(args)
         rewritten, order = _read(own, self._with_value(), frozenset(self._names()))
         ctx.meta[_COMMAND], ctx.meta[_ORDER] = tuple(command), order
         return super().parse_args(ctx, rewritten)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click.Command."""
+        formatter.write(f"\n{help_in_groups(self.get_params(ctx), ctx)}\n")
 
     def _names(self, flags: bool = True) -> list[str]:
         found = [each for each in self.params if isinstance(each, click.Option)]
@@ -63,12 +75,16 @@ def _read(
             raise _stray(word, previous)
         rewritten.append("--mule=" if word == "--mule" else word)
         name = word.partition("=")[0]
-        if name in ("--mule", "--mules"):
+        if name in _ORDERED:
             order.append(name)
         if word in with_value:
             rewritten += [value for value in (next(words, None),) if value is not None]
         previous = name
     return rewritten, order
+
+
+#: Options whose order among each other counts.
+_ORDERED = ("--mule", "--mules", "--ini", "--xml", "--yaml", "--yml", "--json")
 
 
 def _stray(word: str, previous: str) -> click.UsageError:
@@ -79,185 +95,150 @@ def _stray(word: str, previous: str) -> click.UsageError:
     return click.UsageError(f"unexpected argument {word!r}: a command to run stands after '--'")
 
 
-def _option(*names: str, metavar: str, help: str, many: bool = False) -> Callable[[Any], Any]:
-    # Values stay text here: options.py reads them, for files as well.
-    return click.option(*names, metavar=metavar, help=help, multiple=many)
-
-
-@click.command(cls=DescribesBus, options_metavar="[OPTIONS] [-- COMMAND...]")
-@_option(
-    "--mule",
-    metavar="[=PROGRAM]",
-    many=True,
-    help="Add a mule, signal-only or running PROGRAM: path.py or package.module:callable. "
-    "The value follows an equals sign.",
-)
-@_option("--mules", metavar="N", many=True, help="Add N signal-only mules.")
-@_option("--farm", metavar="NAME:1,2", many=True, help="Name a group of mules.")
-@_option(
-    "-p", "--processes", "--workers", "processes", metavar="N", help="Start N workers that load the app."
-)
-@_option("--import", "imports", metavar="MODULE|FILE", many=True, help="Load a part of the app.")
-@click.option("--lazy-apps", is_flag=True, help="Load the app in each process instead of once.")
-@_option("--locks", metavar="N", help="Have locks 0 to N.")
-@_option("--bus", metavar="NAME", help="Name the bus [default: $IPCMULES_BUS, else 'default'].")
-@_option("--set", "settings", metavar="KEY=VALUE", many=True, help="Set a value that the app can read.")
-@_option("--pyargv", metavar="ARGS", help="Arguments of mule programs, separated by spaces.")
-@_option(
-    "--mule-reload-mercy",
-    metavar="SECONDS",
-    help="How long a stop may take to drain, and a reloaded mule to finish [default: 60].",
-)
-@_option("--mule-harakiri", metavar="SECONDS", help="Kill a mule whose hook or handler takes longer.")
-@_option("--mule-max-msgs", metavar="N", help="Replace a mule after N messages.")
-@_option("--touch-mules-reload", metavar="FILE", many=True, help="Reload when FILE is touched.")
-@_option(
-    "--attach-daemon",
-    metavar="COMMAND",
-    many=True,
-    help="Run COMMAND beside the mules, and again whenever it ends.",
-)
-@_option(
-    "--cron",
-    metavar="'MIN HOUR DAY MONTH WDAY COMMAND'",
-    many=True,
-    help="Run COMMAND at these times: numbers (-1 any, -5 every fifth) or a crontab expression.",
-)
-@_option("--cron2", metavar="'[KEY=VALUE,...] COMMAND'", many=True, help="The same in uWSGI's other form.")
-@_option(
-    "--unique-cron",
-    metavar="'MIN ... COMMAND'",
-    many=True,
-    help="As --cron, not while the former is running.",
-)
-@_option("--cron-harakiri", metavar="SECONDS", help="Kill a --cron command that takes longer.")
-@_option(
-    "--signal-timer",
-    "--timer",
-    "signal_timer",
-    metavar="'N SECONDS'",
-    many=True,
-    help="Raise signal N so often.",
-)
-@_option(
-    "--signal-rbtimer",
-    "--rbtimer",
-    "signal_rbtimer",
-    metavar="'N SECONDS [TIMES]'",
-    many=True,
-    help="Raise signal N so often, and so many times.",
-)
-@_option("--touch-signal", metavar="'FILE N'", many=True, help="Raise signal N when FILE is touched.")
-@_option("--fs-signal", metavar="'PATH N'", many=True, help="Raise signal N when PATH changes in any way.")
-@spooling.options
-@_option("--chdir", metavar="DIR", help="Change directory first; other paths are relative to it.")
-@_option("--pythonpath", metavar="DIR", many=True, help="Add a directory to sys.path.")
-@_option("--queue-share", metavar="SHARE", help="Share of RLIMIT_MSGQUEUE for this bus [default: 0.5].")
-@_option(
-    "--on-mule-death",
-    metavar="dead-letter|requeue|drop",
-    help="What becomes of a message in the hands of a mule that died [default: dead-letter].",
-)
-@_option("--max-requeues", metavar="N", help="With requeue: a dead letter after N requeues [default: 3].")
-@_option(
-    "--on-hook-error",
-    metavar="log|keep",
-    help="What becomes of a message whose hook raised: keep makes it a dead letter [default: log].",
-)
-@_option("--log-format", metavar="text|json", help="How events are written to stderr [default: text].")
-@click.option("--compat", is_flag=True, help="Let the app import uwsgi and uwsgidecorators.")
-@_option("--socket", metavar="ADDRESS", many=True, help="Take packets of the uwsgi protocol at ADDRESS.")
-@_option("--socket-allow", metavar="NETWORK", many=True, help="Take them from NETWORK too.")
-@_option("--socket-key-file", metavar="FILE", help="A key that signs pickled tasks.")
-@_option("--hook-as-mule", metavar="KIND:ARG", many=True, help="exec:, print:, cd:, write: in new mules.")
-@_option("--reload-mercy", metavar="SECONDS", help="As --mule-reload-mercy, where that is not given.")
-@_option("--worker-reload-mercy", metavar="SECONDS", help="The same.")
-@_option("--alarm", metavar="'NAME KIND:ARG'", many=True, help="What uwsgi.alarm(NAME, text) does.")
-@_option("--ini", metavar="FILE", many=True, help="Read options from a uWSGI ini file.")
-@_option("--config", metavar="FILE", many=True, help="Read options from a TOML file.")
-@click.pass_context
-def command(
-    ctx: click.Context,
-    /,
-    ini: tuple[str, ...],
-    config: tuple[str, ...],
-    mule: tuple[str, ...],
-    mules: tuple[str, ...],
-    bus: str | None,
-    **others: Any,
-) -> int:
+def execute(ctx: click.Context, /, **values: Any) -> int:
     """Start a bus and stay until it is stopped.
 
     With a COMMAND, run it once the bus is ready; when it ends the bus stops, and its exit code is passed
     on. Options on the command line go before those of files; repeatable ones add to them.
     """
 
+    from ipcmules.kernel import supervision
+
+    notifier = supervision.take()
+    commandline.add_own_programs()
+    used: list[Given] = []
+    pidfiles: list[PidFile] = []
+
     def describe() -> BusConfig:
-        given = collect(ctx, ini, config, mule, mules, others)
+        given = collect(ctx, values, reload=bool(used))
+        used.append(given)
         # uWSGI's env: for the app and for the command, so for this process, which starts both.
         os.environ.update(given.get("environment", ()))
+        for each in given.get("unset", ()):
+            os.environ.pop(each, None)
+        hooks.before_user(given)
+        if given.get("pidfile", "") and not given.reload:
+            path = os.path.join(given.get("chdir", "."), given.get("pidfile", ""))
+            pidfiles.append(PidFile(os.path.abspath(path)))  # as the user that this is now: perhaps root
         if given.get("log_format", ""):
             os.environ[log.FORMAT_VARIABLE] = given.get("log_format", "")
+        user.mask(given.get("umask", ""))
+        if given.get("log_level", ()):
+            os.environ[log.LEVEL_VARIABLE] = ",".join(given.get("log_level", ()))
         user.become(given.get("uid", ""), given.get("gid", ""))
-        described = build(given, bus, ctx.meta[_COMMAND])
-        if given.unused:
-            print(f"ipcmules: options that have no meaning here: {'; '.join(given.unused)}", file=sys.stderr)
+        described = build(given, values["bus"], ctx.meta[_COMMAND])
+        _write_to(given.get("log_file", ""), described.directory)
+        _warn(given)
+        hooks.before_app(given, described.directory)
         return described
 
-    described = describe()
+    started: list[BusConfig] = []
 
-    from ipcmules.master.run import run
+    def ready(report: dict[str, Any]) -> None:
+        _say_ready(described, report)
+        if not started:
+            hooks.after_app(used[-1], described.directory)
+        started.append(described)
 
-    again = describe if ini or config else None
-    return run(described, lambda report: _say_ready(described, report), reread=again)
+    again = describe if _described_in_files(values) else None
+    try:
+        described = describe()
+        from ipcmules.master.run import run
+
+        pidfile = next(iter(pidfiles), None)
+        return run(described, ready, reread=again, status=_status, notifier=notifier, pidfile=pidfile)
+    finally:
+        for each in pidfiles:
+            each.close()
+        if started:
+            hooks.at_exit(used[-1], described.directory)
 
 
-def collect(
-    ctx: click.Context,
-    ini: Sequence[str],
-    config: Sequence[str],
-    mule: Sequence[str],
-    mules: Sequence[str],
-    others: dict[str, Any],
-) -> Given:
-    """The options that describe a bus, from files and then from the command line; `doctor` takes them too."""
+def _write_to(name: str, directory: str) -> None:
+    """Have this process and all below it write to a log file. Raises ConfigError."""
+    path = os.path.join(directory, name)
+    if not name or os.environ.get(log.FILE_VARIABLE) == path:
+        return  # at a reload
+    try:
+        for descriptor in (2, 1):
+            lines.become(path, descriptor)
+    except OSError as error:
+        raise ConfigError(f"--log-file {name}: {error.strerror}: give a file that can be written") from error
+    os.environ[log.FILE_VARIABLE] = path
+
+
+def _status(where: Places) -> str:
+    from ipcmules.cli import status
+    from ipcmules.snapshot import take
+
+    return "\n".join(status.lines(take(where).to_json()))
+
+
+#: The options that name files of uWSGI's.
+_FILES = ("ini", "xml", "yaml", "json")
+
+
+def _described_in_files(values: dict[str, Any]) -> bool:
+    return bool(values["config"] or any(values[each] for each in _FILES))
+
+
+def _warn(given: Given) -> None:
+    """Say what of a configuration is not done here, and what is for others to do."""
+    if given.missing:
+        said = "; ".join(f"{', '.join(names)} ({what})" for what, names in given.missing.items())
+        print(f"ipcmules: warning: not done here, with what will be missing: {said}", file=sys.stderr)
+    if given.unused:
+        print(f"ipcmules: options that have no meaning here: {'; '.join(given.unused)}", file=sys.stderr)
+
+
+def collect(ctx: click.Context, values: dict[str, Any], reload: bool = False) -> Given:
+    """The options that describe a bus, from files and then from the command line; `doctor` takes them too.
+
+    reload: they are read again, for a reload.
+    """
     given = Given()
-    _read_files(given, ini, config)
-    _add_mules(given, ctx.meta[_ORDER], iter(mule), iter(mules))
-    _add_others(given, others)
-    return given
-
-
-def _read_files(given: Given, ini: Sequence[str], config: Sequence[str]) -> None:
-    for path in ini:
+    given.reload = reload
+    named = {f"--{each}": iter(values[each]) for each in _FILES if values[each]}
+    named["--yml"] = named.get("--yaml", iter(()))
+    files = [(name[2:], next(named[name])) for name in ctx.meta[_ORDER] if name in named]
+    # uWSGI reads its variables always; here only where a bus is described as there.
+    environment = bool(files or values["compat"]) and any(each.startswith("UWSGI_") for each in os.environ)
+    if files or environment:
         from ipcmules.cli import inifile
 
-        inifile.load(path, given)
-    for path in config:
+        inifile.load(files, given, environment)
+    for path in values["config"]:
         from ipcmules.cli import toml
 
         toml.load(path, given)
+    # In the order of the command line: that is how mules get their numbers.
+    mules = {"--mule": iter(values["mule"]), "--mules": iter(values["mules"])}
+    for name in ctx.meta[_ORDER]:
+        if name not in mules:
+            continue
+        given.add(name[2:], next(mules[name]), name)
+    for each in ctx.command.params:
+        if isinstance(each, BusOption) and each.name not in _APART:
+            _add(given, each.option.name, values[str(each.name)])
+    return given
 
 
-def _add_mules(given: Given, order: list[str], mule: Any, mules: Any) -> None:
-    """In the order of the command line: that is how mules get their numbers."""
-    values = {"--mule": mule, "--mules": mules}
-    for name in order:
-        given.add(name[2:], next(values[name]), name)
+#: What is taken otherwise: files before everything else, mules in their order, and the name of the bus.
+_APART = frozenset({*_FILES, "config", "mule", "mules", "bus"})
 
 
-#: Where click's parameter has another name than the option.
-_NAMES = {"imports": "import", "settings": "set"}
+def command_of(ctx: click.Context) -> tuple[str, ...]:
+    """The words behind '--'."""
+    found: tuple[str, ...] = ctx.meta[_COMMAND]
+    return found
 
 
-def _add_others(given: Given, values: dict[str, Any]) -> None:
-    for parameter, value in values.items():
-        name = _NAMES.get(parameter, parameter.replace("_", "-"))
-        if isinstance(value, tuple):
-            for each in value:
-                given.add(name, each, f"--{name}")
-        elif isinstance(value, str) or value is True:
-            given.add(name, str(value), f"--{name}")
+def _add(given: Given, name: str, value: Any) -> None:
+    if isinstance(value, tuple):
+        for each in value:
+            given.add(name, each, f"--{name}")
+    elif isinstance(value, str) or value is True:
+        given.add(name, str(value), f"--{name}")
 
 
 def _say_ready(config: BusConfig, report: dict[str, Any]) -> None:
@@ -272,8 +253,28 @@ def _say_ready(config: BusConfig, report: dict[str, Any]) -> None:
     if log.is_json():
         log.event("info", text)
     else:
-        print(f"ipcmules: {text} (pid {report['pid']})", file=sys.stderr, flush=True)
+        lines.write(f"ipcmules: {text} (pid {report['pid']})\n".encode())
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+command = DescribesBus(
+    "run",
+    callback=click.pass_context(execute),
+    params=parameters(),
+    options_metavar="[OPTIONS] [-- COMMAND...]",
+    help=execute.__doc__,
+    epilog="""Examples:
+
+    \b
+    ipcmules run --mule=worker.py -- python app.py
+        one mule that runs worker.py, beside the application
+    ipcmules run --mules 4 --farm mail:1,2 --import tasks -- gunicorn site:app
+        four mules for what tasks.py registers, two of them also the farm mail
+    ipcmules run --spooler spool --import tasks --cron '0 3 * * * backup'
+        a spooler, and a command every night
+    ipcmules run --config bus.toml
+        the same options from a file""",
+)

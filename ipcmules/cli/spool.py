@@ -8,20 +8,26 @@ from datetime import datetime, timedelta
 
 import click
 
+from ipcmules.bus.liveness import is_alive
+from ipcmules.bus.places import BUS_VARIABLE
+from ipcmules.cli import completing
 from ipcmules.cli.options import seconds
 from ipcmules.cli.target import bus_option, bus_places, running
 from ipcmules.errors import ConfigError, SpoolError, SpoolWriteError, UnknownTarget
-from ipcmules.liveness import is_alive
-from ipcmules.places import BUS_VARIABLE
 
 
 @click.command()
 @bus_option
-@click.option("--spooler", metavar="DIR", help="The spool directory [default: the first of the bus].")
+@click.option(
+    "--spooler",
+    metavar="DIR|QUEUE",
+    help="The spool directory [default: the first of the bus].",
+    shell_complete=completing.queues,
+)
 @click.option(
     "--at", metavar="TIME", help="Not before: seconds since 1970, +SECONDS from now, or an ISO 8601 time."
 )
-@click.option("--priority", metavar="N", help="A number; lower ones come first with --spooler-ordered.")
+@click.option("--priority", metavar="N", help="A number; lower ones come first.")
 @click.option("--body", metavar="TEXT", help="The body; '-' takes what comes in on stdin, byte for byte.")
 @click.argument("arguments", metavar="KEY=VALUE...", nargs=-1)
 def command(
@@ -46,7 +52,7 @@ def command(
     if body is not None:
         task[b"body"] = sys.stdin.buffer.read() if body == "-" else os.fsencode(body)
     try:
-        click.echo(_enqueue(bus, task))
+        click.echo(_enqueue(bus, task, spooler))
     except SpoolWriteError:
         raise
     except SpoolError as error:
@@ -54,13 +60,17 @@ def command(
     return 0
 
 
-def _enqueue(bus: str | None, task: dict[bytes, object]) -> str:
+def _enqueue(bus: str | None, task: dict[bytes, object], spooler: str | None) -> str:
     where = bus_places(bus)
     if b"spooler" not in task:
         running(bus)
     if is_alive(where):
-        from ipcmules.attachment import attach
+        from ipcmules.bus import description
+        from ipcmules.embed.attachment import attach
 
+        found = description.load(where)
+        if found is not None and any(each.name == spooler for each in found.config.spoolers if each.name):
+            task[b"spooler"] = os.fsencode(spooler or "")
         try:
             with attach(where.bus) as attached:
                 return attached.spool(task)
@@ -68,9 +78,9 @@ def _enqueue(bus: str | None, task: dict[bytes, object]) -> str:
             if b"spooler" not in task or bus is not None or os.environ.get(BUS_VARIABLE):
                 raise
     # The directory is nobody's, or its bus does not run: the file waits for who takes it.
-    from ipcmules import spooling
+    from ipcmules.api import tasks
 
-    return spooling.spool(task)
+    return tasks.spool(task)
 
 
 def _pair(text: str) -> tuple[bytes, bytes]:

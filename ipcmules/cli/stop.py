@@ -10,12 +10,14 @@ import time
 
 import click
 
-from ipcmules import description as descriptions
+from ipcmules.bus import description as descriptions
+from ipcmules.bus.description import Description
+from ipcmules.bus.liveness import is_alive
+from ipcmules.bus.places import Places
+from ipcmules.cli import progress
 from ipcmules.cli.target import bus_option, running
-from ipcmules.description import Description
-from ipcmules.errors import NotAttached
-from ipcmules.liveness import is_alive
-from ipcmules.places import Places
+from ipcmules.errors import IpcMulesError, NotAttached
+from ipcmules.kernel import kill
 
 #: Beyond the mercy, seconds: for the master to kill what is left and remove its objects.
 MARGIN = 15.0
@@ -36,13 +38,11 @@ def command(bus: str | None) -> int:
         return 0
     # A pid file descriptor is one process for ever: a pid that is reused meanwhile gets no signal.
     try:
-        master = os.pidfd_open(found.master.pid)
+        master = kill.open_process(found.master)
     except ProcessLookupError:
         return 0
     try:
-        if not found.master.alive():
-            return 0
-        signal.pidfd_send_signal(master, signal.SIGTERM)
+        kill.send(found.master, signal.SIGTERM)
         return _wait(where, found, master)
     finally:
         os.close(master)
@@ -65,7 +65,8 @@ def description_of(where: Places) -> Description | None:
 
 def _wait(where: Places, found: Description, master: int) -> int:
     patience = found.config.mercy + MARGIN
-    ended, _, _ = select.select([master], [], [], patience)
+    with progress.shown(f"stopping bus {where.bus}", lambda: _left(where)):
+        ended, _, _ = select.select([master], [], [], patience)
     if ended:
         return 0
     print(
@@ -74,3 +75,15 @@ def _wait(where: Places, found: Description, master: int) -> int:
         file=sys.stderr,
     )
     return 1
+
+
+def _left(where: Places) -> str:
+    """Who still runs, for people."""
+    from ipcmules.snapshot import take
+
+    try:
+        seen = take(where, details=False)
+    except (IpcMulesError, OSError):
+        return ""  # it is just being removed
+    left = [f"{each.name} ({each.doing or each.state})" for each in seen.processes if each.pid]
+    return f"waiting for {', '.join(left)}" if left else ""

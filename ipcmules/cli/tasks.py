@@ -1,4 +1,5 @@
-"""`ipcmules tasks`: look at the tasks of spool directories, run them again, drop them. No bus is needed."""
+"""`ipcmules tasks`: look at the tasks of spool directories, run them again, drop them, pause them. No bus is
+needed."""
 
 from __future__ import annotations
 
@@ -10,36 +11,48 @@ from typing import Any
 
 import click
 
+from ipcmules.cli import completing, progress
 from ipcmules.cli import tasks_found as found_tasks
 from ipcmules.cli import tasks_shown as shown
 from ipcmules.cli.target import bus_option
 from ipcmules.cli.tasks_found import Filter
 from ipcmules.errors import ConfigError
-from ipcmules.spooler import names, peek
+from ipcmules.kernel.printable import for_people
+from ipcmules.spooler import mending, names, peek
 from ipcmules.spooler.peek import Peek
 
 
 class _Tasks(click.Group):
-    """The group; `run` is a module of its own, which loads the app."""
+    """The group; `run`, which loads the app, `pause` and `resume` are modules of their own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), "run"]
+        return [*super().list_commands(ctx), "pause", "resume", "run"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "run":
             from ipcmules.cli import tasks_run
 
             return tasks_run.command
+        if cmd_name in ("pause", "resume"):
+            from ipcmules.cli import tasks_paused
+
+            return tasks_paused.pause if cmd_name == "pause" else tasks_paused.resume
         return super().get_command(ctx, cmd_name)
 
 
 @click.group(cls=_Tasks)
 def command() -> None:
-    """Show the tasks of spool directories, run them again, drop them.
+    """Show the tasks of spool directories, run them again, drop them, pause them.
 
     Of the directory DIR (or --dir), for which no bus need be running, or of all directories of the bus. A
     task is called by its ID, which `list` shows; a part of it that no other has will do, or its path.
     """
+
+
+_STATES = (
+    f"Only those that are {', '.join(peek.STATES)}; or those that have ended and whose end is kept: "
+    f"{', '.join(peek.ENDED)}."
+)
 
 
 def _chosen(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,8 +61,13 @@ def _chosen(function: Callable[..., Any]) -> Callable[..., Any]:
         (
             bus_option,
             click.option("--dir", "directory", metavar="DIR", help="This spool directory, without a bus."),
-            click.option("--state", metavar="STATE", help=f"Only those that are {', '.join(peek.STATES)}."),
-            click.option("--function", metavar="NAME", help="Only calls of this decorated function."),
+            click.option("--state", metavar="STATE", help=_STATES),
+            click.option(
+                "--function",
+                metavar="NAME",
+                help="Only calls of this decorated function.",
+                shell_complete=completing.functions,
+            ),
             click.option("--older", metavar="AGE", help="Only those enqueued longer ago: 90, 30m, 2h, 1d."),
             click.option("--newer", metavar="AGE", help="Only those enqueued since."),
         )
@@ -92,7 +110,7 @@ def list_(place: str | None, limit: int, as_json: bool, **which: str | None) -> 
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("ids", metavar="[DIR] ID", nargs=-1, required=True)
 def show(ids: tuple[str, ...], body: bool, as_json: bool, **which: str | None) -> None:
-    """Show one task: what is known of it, its arguments, its last traceback. Nothing is unpickled."""
+    """Show one task: what is known of it, its arguments, its last traceback. No pickle is loaded."""
     place, ids = _split(ids)
     if len(ids) != 1:
         raise ConfigError(f"{len(ids)} IDs: give one ('ipcmules tasks list' shows them)")
@@ -112,14 +130,14 @@ def retry(ids: tuple[str, ...], everything: bool, **which: str | None) -> int:
 
     Exits with 1 if one could not be.
     """
-    return _each(found_tasks.retry, "to be run", ids, everything, which)
+    return _each(mending.retry, "to be run", ids, everything, which)
 
 
 @command.command()
 @_named
 def drop(ids: tuple[str, ...], everything: bool, **which: str | None) -> int:
     """Remove tasks for good; one that is running is left. Exits with 1 if one could not be removed."""
-    return _each(found_tasks.drop, "dropped", ids, everything, which)
+    return _each(mending.drop, "dropped", ids, everything, which)
 
 
 @command.command()
@@ -181,11 +199,12 @@ def _each(
     candidates = _all(place, which, ids)
     tasks = found_tasks.by_ids(ids, candidates) if ids else list(candidates)
     done = 0
-    for task in tasks:
-        problem = action(task)
-        done += not problem
-        if problem:
-            print(f"ipcmules: {os.path.basename(task.name)}: {problem}", file=sys.stderr)
+    with progress.shown(what, lambda: f"{done} of {len(tasks)}"):
+        for task in tasks:
+            problem = action(task)
+            done += not problem
+            if problem:
+                print(f"ipcmules: {for_people(f'{os.path.basename(task.name)}: {problem}')}", file=sys.stderr)
     failed = len(tasks) - done
     click.echo(f"{done} task{'' if done == 1 else 's'} {what}" + (f", {failed} not" if failed else ""))
     return 1 if failed else 0

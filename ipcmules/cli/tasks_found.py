@@ -1,4 +1,4 @@
-"""Which tasks a command of `ipcmules tasks` means, and what it does to each."""
+"""Which tasks a command of `ipcmules tasks` means."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 
 from ipcmules.cli.target import bus_places
 from ipcmules.errors import ConfigError
-from ipcmules.spooler import attempts, claim, dead, names, peek
-from ipcmules.spooler.claim import Refusal
+from ipcmules.spooler import names, peek
 from ipcmules.spooler.peek import Peek
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)\Z", re.ASCII)
@@ -41,8 +40,9 @@ class Filter:
         ids: tuple[str, ...] = (),
     ) -> Filter:
         """Read the options. Raises ConfigError."""
-        if state is not None and state not in peek.STATES:
-            raise ConfigError(f"--state {state!r}: give one of {', '.join(peek.STATES)}")
+        states = (*peek.STATES, *peek.ENDED)
+        if state is not None and state not in states:
+            raise ConfigError(f"--state {state!r}: give one of {', '.join(states)}")
         now = time.time()
         before = None if older is None else now - _age("--older", older)
         after = None if newer is None else now - _age("--newer", newer)
@@ -75,18 +75,22 @@ def _age(option: str, text: str) -> float:
 
 
 def directories(place: str | None, bus: str | None) -> list[str]:
-    """The spool directories that are meant: the one given, else those of the bus. Raises ConfigError."""
-    if place is not None:
-        if not os.path.isdir(place):
-            raise ConfigError(f"{place!r} is no directory: give a spool directory")
+    """The spool directories that are meant: the one given, else those of the bus.
+
+    Raises ConfigError; FormatError if another version of ipcmules started the bus, AccessError if it is
+    another user's.
+    """
+    if place is not None and os.path.isdir(place):
         return [os.path.realpath(place)]
-    from ipcmules import description
+    from ipcmules.bus import description
 
     where = bus_places(bus)
-    try:
-        found = description.read(where)
-    except (OSError, ValueError, TypeError, KeyError):
-        found = None
+    found = description.load(where)
+    if place is not None:
+        named = [each.directory for each in found.config.spoolers if each.name == place] if found else []
+        if not named:
+            raise ConfigError(f"{place!r} is no directory: give a spool directory, or the name of a queue")
+        return named
     if found is None:
         raise ConfigError(
             f"there is no bus {where.bus!r} whose directories could be looked at: give the spool "
@@ -101,12 +105,18 @@ def directories(place: str | None, bus: str | None) -> list[str]:
 
 
 def tasks(places: Sequence[str], wanted: Filter) -> Iterator[Peek]:
-    """The tasks in directories that a filter means; in each, what waits and then what is dead."""
-    for directory in places:
-        if wanted.state != peek.DEAD and os.path.isdir(directory):
-            yield from filter(wanted.means, peek.waiting(directory, wanted.may_be))
+    """The tasks in directories that a filter means; in each, what waits and then what is dead.
+
+    Those that have ended are meant where their state or an ID is given.
+    """
+    ended = wanted.state in peek.ENDED
+    for place in places:
+        if wanted.state != peek.DEAD and not ended and os.path.isdir(place):
+            yield from filter(wanted.means, peek.waiting(place, wanted.may_be))
         if wanted.state in (None, peek.DEAD):
-            yield from filter(wanted.means, peek.buried(directory, wanted.may_be))
+            yield from filter(wanted.means, peek.buried(place, wanted.may_be))
+        if ended or (wanted.state is None and wanted.ids):
+            yield from filter(wanted.means, peek.ended(place, wanted.may_be))
 
 
 def some(found: Iterable[Peek], limit: int) -> tuple[list[Peek], bool]:
@@ -123,9 +133,13 @@ def by_ids(ids: Sequence[str], candidates: Iterable[Peek]) -> list[Peek]:
     chosen: dict[str, Peek] = {}
     for each in ids:
         matching = [
-            task for task in found if each in (task.id, task.name, task.path, f"{names.TASK}{task.id}")
+            task
+            for task in found
+            if each in (task.id, task.name, task.path, f"{names.TASK}{task.id}", names.id_of(task.name))
         ]
         matching = matching or [task for task in found if each in task.id]
+        # A task whose process was killed at its end is there still, and its end too, for a moment.
+        matching = list({(task.directory, task.id): task for task in matching}.values())
         if len(matching) != 1:
             what = "no task has" if not matching else f"{len(matching)} tasks have"
             raise ConfigError(f"{what} the ID {each!r}: 'ipcmules tasks list' shows them")
@@ -139,12 +153,12 @@ def count(found: Iterable[Peek]) -> list[dict[str, Any]]:
     now = time.time()
     for task in found:
         place = counted.setdefault(task.directory, _nothing(task.directory))
-        place["states"][task.state] += 1
+        place["states"][task.state] = place["states"].get(task.state, 0) + 1
         place["bytes"] += task.size
         if task.problem:
             place["malformed"] += 1
         function = place["functions"].setdefault(task.function, dict.fromkeys(peek.STATES, 0))
-        function[task.state] += 1
+        function[task.state] = function.get(task.state, 0) + 1
         if task.state == peek.QUEUED:
             place["oldest_queued"] = max(place["oldest_queued"], round(now - task.enqueued, 3))
     return list(counted.values())
@@ -159,44 +173,3 @@ def _nothing(directory: str) -> dict[str, Any]:
         "oldest_queued": 0.0,
         "functions": {},
     }
-
-
-def retry(task: Peek) -> str:
-    """Have a task run now, with no failures; returns why that cannot be, or ""."""
-    if task.pid:
-        return _runs(task.pid)
-    try:
-        if task.state == peek.DEAD:
-            dead.restore(task.directory, os.path.basename(task.name))
-            return ""
-        attempts.remove(task.path)
-        os.chmod(task.path, 0o600)
-        os.utime(task.path)  # also seen by the bus that watches the directory
-    except OSError as error:
-        return f"it cannot be run again: {error.strerror}"
-    return ""
-
-
-def drop(task: Peek) -> str:
-    """Remove a task; returns why that cannot be, or ""."""
-    try:
-        if task.state == peek.DEAD:
-            dead.drop(task.directory, os.path.basename(task.name))
-            return ""
-        seen = claim.look(task.path)
-        held = seen if isinstance(seen, Refusal) else claim.lock(task.path, seen)
-        if isinstance(held, Refusal):
-            return _runs(task.pid) if held.why == claim.BUSY else held.reason or "it is gone"
-        try:
-            os.unlink(task.path)
-            attempts.remove(task.path)
-        finally:
-            claim.release(held)
-    except OSError as error:
-        return f"it cannot be removed: {error.strerror}"
-    return ""
-
-
-def _runs(pid: int) -> str:
-    who = f" (pid {pid})" if pid > 0 else ""
-    return f"a process has it{who}, which runs or writes it: wait, or stop that process"

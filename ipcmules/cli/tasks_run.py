@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ipcmules.errors import ConfigError, SpoolError
+from ipcmules.kernel.printable import for_people
 
 if TYPE_CHECKING:
-    from ipcmules.mule.spooling.draining import Drain
+    from ipcmules.process.spooler.draining import Drain
 
 
 @click.command("run")
@@ -41,17 +42,17 @@ def command(
         raise ConfigError(f"--frequency {frequency:g}: give seconds, more than 0")
     if max_attempts < 0:
         raise ConfigError(f"--max-attempts {max_attempts}: give 0 or more")
-    from ipcmules import log, spooling
-    from ipcmules.mule.spooling import draining
-    from ipcmules.mule.spooling.running import Terms
-    from ipcmules.spooler import directory as directories
+    from ipcmules.api import tasks
+    from ipcmules.bus import log
+    from ipcmules.process.spooler import draining
+    from ipcmules.process.spooler.outcome import Terms
     from ipcmules.spooler.store import Store
 
     store = Store(directory, ordered)
-    directories.check(store.path)
+    store.check()
     log.identify(os.path.basename(store.path), "tasks")
     log.configure()
-    spooling.default_directory = store.path
+    tasks.default_directory = store.path
     _load(imports)
     drain = draining.Drain(store, Terms(max_attempts, frequency))
     _stop_after_task(drain)
@@ -66,12 +67,12 @@ def command(
     finally:
         drain.close()
     kinds = (draining.DID, draining.AGAIN, draining.FAILED, draining.DEAD, draining.LEFT)
-    click.echo(f"{store.path}: {', '.join(f'{drain.counts[each]} {each}' for each in kinds)}")
+    click.echo(f"{for_people(store.path)}: {', '.join(f'{drain.counts[each]} {each}' for each in kinds)}")
     return 1 if drain.counts[draining.FAILED] or drain.counts[draining.DEAD] else 0
 
 
 def _load(imports: tuple[str, ...]) -> None:
-    from ipcmules.mule import apps
+    from ipcmules.process import apps
 
     sys.path.insert(0, os.getcwd())
     for name in imports:
@@ -87,7 +88,7 @@ def _stop_after_task(drain: Drain) -> None:
     def stop(number: int, _frame: FrameType | None) -> None:
         if drain.stopping:
             raise KeyboardInterrupt
-        drain.stopping = True
+        drain.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

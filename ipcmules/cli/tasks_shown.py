@@ -1,24 +1,18 @@
-"""Tasks as text and as JSON. Bytes are shown as text where they are text; pickles are never loaded."""
+"""Tasks as text and as JSON. Bytes are shown as text where they are text; pickles are read, never loaded."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
-from datetime import datetime
 from typing import Any
 
 import click
 
-from ipcmules.spooler import claim, peek
+from ipcmules.kernel import times
+from ipcmules.kernel.printable import for_people
+from ipcmules.spooler import claim, peek, texts
 from ipcmules.spooler.peek import Peek
-
-#: How much of a value is shown.
-_LONGEST = 2000
-_TEXT = re.compile(rb"[\x20-\x7e]{3,}")
-#: The arguments of a call with pass_arguments, which uwsgidecorators pickles.
-_PICKLED = (b"args", b"kwargs")
 
 
 def table(tasks: list[Peek]) -> None:
@@ -35,32 +29,40 @@ def table(tasks: list[Peek]) -> None:
     shown.add_column("ID", no_wrap=True)
     for task in tasks:
         shown.add_row(
-            task.state,
+            task.state + (f" {_how_far(task)}" if task.progress and task.end is None else ""),
             duration(now - task.enqueued),
             duration(task.due - now) if task.due else "",
             str(task.record.attempts or ""),
             size(task.size),
             Text(_function(task)),
-            Text((f"{task.priority}/" if task.priority else "") + _safe(task.id)),
+            Text((f"{task.priority}/" if task.priority else "") + for_people(task.id)),
         )
     # IDs are there to be copied: lines are as long as they must be.
     width = max(80, 60 + max(len(task.id) + len(task.priority) + len(_function(task)) for task in tasks))
     Console(highlight=False, width=width, soft_wrap=True).print(shown)
 
 
+def _how_far(task: Peek) -> str:
+    """How far a task says it is, "" if it says nothing."""
+    said = task.progress
+    if said is None:
+        return ""
+    return for_people(f"{said['done']}" + ("" if said["total"] is None else f"/{said['total']}"))
+
+
 def _function(task: Peek) -> str:
     if task.problem:
         return "(no task)"
-    return _safe(task.function) or "-"
+    return for_people(task.function) or "-"
 
 
 def as_json(task: Peek, whole: bool = False) -> dict[str, Any]:
     """A task for programs. whole: with its arguments and its traceback."""
     record = task.record
     found: dict[str, Any] = {
-        "id": _text(os.fsencode(task.id)),
-        "directory": task.directory,
-        "path": _text(os.fsencode(task.path)),
+        "id": texts.text(os.fsencode(task.id)),
+        "directory": texts.text(os.fsencode(task.directory)),
+        "path": texts.text(os.fsencode(task.path)),
         "state": task.state,
         "priority": task.priority,
         "enqueued": task.enqueued,
@@ -73,11 +75,16 @@ def as_json(task: Peek, whole: bool = False) -> dict[str, Any]:
         "failed": record.time or None,
         "reason": record.reason or None,
         "problem": task.problem or None,
+        "progress": task.progress,
     }
+    if task.end is not None:
+        found |= {"ended": task.end.time, "attempts": task.end.attempts, "reason": task.end.reason or None}
     if whole:
         found["traceback"] = record.traceback or None
-        found["body_size"] = _body_size(task)
-        found["arguments"] = {_text(key): value(key, data) for key, data in task.arguments.items()}
+        found["body_size"] = texts.body_size(task)
+        found["arguments"] = texts.arguments(task)
+        if task.end is not None:
+            found["result"] = texts.result(task.end)
     return found
 
 
@@ -85,19 +92,26 @@ def one(task: Peek) -> None:
     """Print what is known of a task."""
     now = time.time()
     lines = [
-        ("file", _safe(task.path)),
+        ("file", for_people(task.path)),
         ("state", task.state + (f", pid {task.pid}" if task.pid > 0 else "")),
         ("enqueued", f"{when(task.enqueued)}, {duration(now - task.enqueued)} ago"),
         ("due", f"{when(task.due)}, in {duration(task.due - now)}" if task.due else ""),
         ("priority", task.priority),
         ("function", _function(task)),
-        ("size", f"{task.size} bytes, {_body_size(task)} of them body"),
-        ("problem", task.problem),
+        ("size", f"{task.size} bytes, {texts.body_size(task)} of them body"),
+        ("problem", for_people(task.problem)),
         ("attempts", str(task.record.attempts or "")),
         ("SPOOL_RETRY", f"returned {task.record.returned} times" if task.record.returned else ""),
         ("last failure", when(task.record.time) if task.record.time else ""),
-        ("reason", _safe(task.record.reason)),
+        ("reason", for_people(task.record.reason)),
+        ("progress", _progress(task)),
     ]
+    if task.end is not None:
+        lines += [
+            ("ended", when(task.end.time)),
+            ("reason", for_people(task.end.reason)),
+            ("result", texts.result(task.end) or ""),
+        ]
     for title, text in lines:
         if text:
             click.echo(f"{title}: {text}")
@@ -105,10 +119,18 @@ def one(task: Peek) -> None:
         click.echo("arguments: this process has it, and does not look")
     if task.arguments:
         click.echo("arguments:")
-        for key, data in task.arguments.items():
-            click.echo(f"  {_text(key)} = {value(key, data)}")
+        for name, text in texts.arguments(task).items():
+            click.echo(f"  {name} = {text}")
     if task.record.traceback:
-        click.echo(f"\n{_safe(task.record.traceback.rstrip())}")
+        click.echo(f"\n{for_people(task.record.traceback.rstrip(), lines=True)}")
+
+
+def _progress(task: Peek) -> str:
+    said = task.progress
+    if said is None:
+        return ""
+    note = for_people(f": {said['note']}") if said["note"] else ""
+    return f"{_how_far(task)}{note}"
 
 
 def body(task: Peek) -> None:
@@ -127,11 +149,11 @@ def counts(counted: list[dict[str, Any]]) -> None:
     if not counted:
         click.echo("no tasks")
     for place in counted:
-        click.echo(f"{place['directory']}: {size(place['bytes'])} bytes{_oldest(place)}")
+        click.echo(f"{for_people(place['directory'])}: {size(place['bytes'])} bytes{_oldest(place)}")
         rows = [("all", place["states"]), *sorted(place["functions"].items())]
         for name, states in rows:
             told = ", ".join(f"{number} {state}" for state, number in states.items() if number)
-            click.echo(f"  {_safe(name) or '(no decorated function)'}: {told}")
+            click.echo(f"  {for_people(name) or '(no decorated function)'}: {told}")
         if place["malformed"]:
             click.echo(f"  no tasks, so far: {place['malformed']}")
 
@@ -141,33 +163,10 @@ def _oldest(place: dict[str, Any]) -> str:
     return f", the oldest waits for {duration(oldest)}" if oldest else ""
 
 
-def value(key: bytes, data: bytes) -> str:
-    """An argument as text. A pickle is described and not loaded: loading one can run anything."""
-    if key in _PICKLED and data[:1] == b"\x80" and len(data) > 1:
-        words = [each.decode() for each in _TEXT.findall(data[:_LONGEST])]
-        held = f", with the texts {', '.join(map(repr, words))}" if words else ""
-        return f"(a pickle of {len(data)} bytes, protocol {data[1]}, not loaded{held})"
-    more = f" [{len(data) - _LONGEST} more bytes]" if len(data) > _LONGEST else ""
-    return _text(data[:_LONGEST]) + more
-
-
-def _body_size(task: Peek) -> int:
-    return max(0, task.size - task.body) if task.body else 0
-
-
-def _text(data: bytes) -> str:
-    return _safe(data.decode("utf-8", "backslashreplace"))
-
-
-def _safe(text: str) -> str:
-    """Nothing that a terminal would take for a command."""
-    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
-
-
 def when(seconds: float) -> str:
     """A time for people."""
     try:
-        return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+        return times.local(seconds)
     except (OverflowError, ValueError, OSError):
         return f"{seconds:.0f}"
 

@@ -15,8 +15,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ipcmules.cli.options import OPTIONS, Given, Option
+from ipcmules.cli.options import OPTIONS, Given
 from ipcmules.errors import ConfigError
+from ipcmules.options.option import Option
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -73,9 +74,9 @@ def _texts(name: str, option: Option, value: Any, origin: str) -> Iterator[str]:
     """The texts that the command line would have for this value."""
     if isinstance(value, dict) and name == "farm":
         yield from (f"{farm}:{_numbers(mules, origin)}" for farm, mules in value.items())
-    elif isinstance(value, dict) and option.kind == "pair":
+    elif isinstance(value, dict) and option.kind.toml == "pair":
         yield from (f"{key}={_scalar(each, origin)}" for key, each in value.items())
-    elif isinstance(value, list) and option.repeatable and option.kind != "number":
+    elif isinstance(value, list) and option.kind.many and option.kind.toml != "number":
         yield from (_text(option, each, origin) for each in value)
     else:
         yield _text(option, value, origin)
@@ -91,11 +92,11 @@ def _text(option: Option, value: Any, origin: str) -> str:
         "seconds": whole or isinstance(value, float),
         "share": whole or isinstance(value, float),
         "flag": isinstance(value, bool),
-    }[option.kind]
+    }[option.kind.toml]
     if fits:
         return str(value)
-    more = ", or a list of them" if option.repeatable and option.kind == "text" else ""
-    raise ConfigError(f"{origin}: {value!r} is {_type_name(value)}: give {_EXPECTED[option.kind]}{more}")
+    more = ", or a list of them" if option.kind.many and option.kind.toml == "text" else ""
+    raise ConfigError(f"{origin}: {value!r} is {_type_name(value)}: give {_EXPECTED[option.kind.toml]}{more}")
 
 
 def _numbers(mules: Any, origin: str) -> str:

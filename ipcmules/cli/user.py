@@ -1,15 +1,17 @@
-"""Becoming another user (uid and gid, as in uWSGI) before the bus makes anything.
+"""Becoming another user (uid, gid and umask, as in uWSGI) before the bus makes anything.
 
 Root alone can; for anybody else the options have no effect, as in uWSGI.
 """
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
+import re
+import sys
 
 from ipcmules.errors import ConfigError
+from ipcmules.kernel import ownership
 
 
 def become(user: str, group: str) -> None:
@@ -17,7 +19,7 @@ def become(user: str, group: str) -> None:
     if os.geteuid() != 0 or not (user or group):
         return
     account = _account(user) if user else None
-    gid = _group(group) if group else account.pw_gid if account is not None else os.getgid()
+    gid = ownership.group_number(group) if group else account.pw_gid if account is not None else os.getgid()
     os.setgroups([])
     os.setgid(gid)
     if account is not None:
@@ -25,6 +27,30 @@ def become(user: str, group: str) -> None:
             os.initgroups(account.pw_name, gid)
         os.setuid(account.pw_uid)
         os.environ["HOME"] = account.pw_dir or "/"
+        _check_readable(user)
+
+
+def mask(mode: str) -> None:
+    """Set the umask, '' leaves it. Raises ConfigError for what is no octal number up to 777."""
+    if not mode:
+        return
+    if not re.fullmatch(r"0*[0-7]{1,3}", mode):
+        raise ConfigError(f"umask {mode!r} is no mode: write it in octal, as 022")
+    os.umask(int(mode, 8))
+
+
+def _check_readable(user: str) -> None:
+    """Raise ConfigError where the user cannot read the Python that runs this: the next import would fail."""
+    for path in (os.__file__, sys.executable, __file__):
+        if os.access(path, os.R_OK):
+            continue
+        denied = path
+        while len(denied) > 1 and not os.access(os.path.dirname(denied), os.X_OK):
+            denied = os.path.dirname(denied)
+        raise ConfigError(
+            f"uid: user {user!r} cannot read {path}, which this Python needs (no access to {denied}): use a "
+            f"Python that everybody can read, or let {user!r} in with chmod"
+        )
 
 
 def _account(user: str) -> pwd.struct_passwd:
@@ -34,12 +60,3 @@ def _account(user: str) -> pwd.struct_passwd:
         raise ConfigError(
             f"uid: there is no user {user!r} on this machine: create it, or correct uid"
         ) from None
-
-
-def _group(group: str) -> int:
-    if group.isdigit():
-        return int(group)
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise ConfigError(f"gid: there is no group {group!r} on this machine: correct gid") from None

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone, tzinfo
 
 from ipcmules.events.fields import Fields
+from ipcmules.kernel.exhaustion import importing
 
 _EPOCH = datetime(1970, 1, 1)
 _DAY = 86400
@@ -92,7 +93,8 @@ class CronSchedule:
 
 
 def _walls(fields: Fields, start: datetime) -> Iterator[datetime]:
-    from cronsim import CronSim
+    with importing:
+        from cronsim import CronSim
 
     walls = CronSim("* * * * *", start)
     walls.minutes = set(fields.minutes)

@@ -8,9 +8,9 @@ again to its successor. Knows identities and registrations; nothing of masters o
 from __future__ import annotations
 
 import os
-import threading
 
-from ipcmules.events.specs import MonitorSpec, Spec
+from ipcmules.events.specs import AlarmSpec, MonitorSpec, Spec
+from ipcmules.kernel import unpatched
 from ipcmules.signals.identity import Occurrences, digest, loading
 from ipcmules.signals.registry import Registration, Registry, check_number
 
@@ -44,7 +44,7 @@ class Recorder:
         self._registry = registry
         self._occurrences = Occurrences()
         self._records: dict[bytes, Record] = {}
-        self._lock = threading.RLock()
+        self._lock = unpatched.RLock()
         os.register_at_fork(after_in_child=self._after_fork)
 
     def record(self, spec: Spec, signal: int | Registration) -> Record:
@@ -101,8 +101,10 @@ class Recorder:
         return f"number {signal}" if known is None else known.identity.digest.hex()
 
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = unpatched.RLock()
 
 
 def _path(spec: Spec) -> str:
+    if isinstance(spec, AlarmSpec):
+        return spec.name
     return spec.path if isinstance(spec, MonitorSpec) else ""

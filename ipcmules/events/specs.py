@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipcmules.errors import EventError, EventTypeError
+from ipcmules.kernel.exhaustion import importing
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 #: Kinds of events, as users see them.
 TIMER, MSTIMER, RBTIMER, CRON, FILE = "timer", "mstimer", "rbtimer", "cron", "file"
+ALARM = "alarm"
 
 _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 #: Anything shorter would keep the master busy, anything longer is no time. Nanoseconds.
@@ -54,7 +56,8 @@ class CronSpec(NamedTuple):
 
     def schedule(self) -> CronSchedule:
         """The times of this cron. Raises EventError if this machine does not know its zone."""
-        from ipcmules.events import cron, fields, zones
+        with importing:
+            from ipcmules.events import cron, fields, zones
 
         numbers = self.fields
         parsed = fields.from_numbers(*numbers) if numbers else fields.from_expression(self.expression)
@@ -62,7 +65,8 @@ class CronSpec(NamedTuple):
 
     def describe(self) -> str:
         """The schedule as an expression."""
-        from ipcmules.events import fields
+        with importing:
+            from ipcmules.events import fields
 
         numbers = self.fields
         return (fields.from_numbers(*numbers) if numbers else fields.from_expression(self.expression)).text
@@ -86,7 +90,23 @@ class MonitorSpec(NamedTuple):
         return f"changes below {self.path}" if self.recursive else f"changes of {self.path}"
 
 
-Spec = TimerSpec | CronSpec | MonitorSpec
+class AlarmSpec(NamedTuple):
+    """What is raised when something goes wrong. name: one of ipcmules.bus.alarms.KINDS."""
+
+    name: str
+    overlap: bool = True
+
+    @property
+    def kind(self) -> str:
+        """'alarm'."""
+        return ALARM
+
+    def describe(self) -> str:
+        """When it is raised, in words."""
+        return f"on {self.name}"
+
+
+Spec = TimerSpec | CronSpec | MonitorSpec | AlarmSpec
 
 
 def timer(seconds: float, *, overlap: bool = True) -> TimerSpec:
@@ -125,7 +145,8 @@ def cron(*when: int | str, tz: str | tzinfo | None = None, overlap: bool = True)
     tz: as zones.token_of(); None is the zone that is in force in this process now.
     Raises EventError for fields that can never match and for unknown zones, EventTypeError for wrong types.
     """
-    from ipcmules.events import fields, zones
+    with importing:
+        from ipcmules.events import fields, zones
 
     token = zones.token_of(tz)
     flag = _flag(overlap, "overlap")
@@ -166,6 +187,16 @@ def monitor(
     )
 
 
+def alarm(name: str) -> AlarmSpec:
+    """An alarm. Raises EventError for a kind that there is not."""
+    with importing:
+        from ipcmules.bus.alarms import KINDS
+
+    if name not in KINDS:
+        raise EventError(f"{name!r} is no kind of alarm: give one of {', '.join(KINDS)}")
+    return AlarmSpec(name)
+
+
 def to_json(spec: Spec) -> dict[str, Any]:
     """As plain values for json.dumps: the fields by name, and kind."""
     return {**spec._asdict(), "kind": spec.kind}
@@ -185,6 +216,8 @@ def from_json(data: object) -> Spec:
             return monitor(
                 values["path"], values["recursive"], overlap=values["overlap"], present=values["present"]
             )
+        if kind == ALARM:
+            return alarm(values["name"])
         if kind in (TIMER, MSTIMER, RBTIMER):
             return _checked(TimerSpec(kind, values["interval"], values["iterations"], values["overlap"]))
     except (KeyError, TypeError) as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 
-from ipcmules.config import CronCommand, SignalEvent
+from ipcmules.bus.config import CronCommand, SignalEvent
 from ipcmules.errors import ConfigError, EventError
 from ipcmules.events import fields, specs
 

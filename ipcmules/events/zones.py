@@ -12,6 +12,7 @@ import time
 from datetime import datetime, timedelta, timezone, tzinfo
 
 from ipcmules.errors import EventError, EventTypeError
+from ipcmules.kernel.exhaustion import importing
 
 UTC = "UTC"
 
@@ -82,7 +83,8 @@ def zone(token: str) -> tzinfo:
 
 
 def _load(token: str) -> tzinfo:
-    import zoneinfo
+    with importing:
+        import zoneinfo
 
     if token.startswith(":"):
         try:
@@ -114,8 +116,9 @@ def _from_rules(text: str) -> tzinfo | None:
     rules = text
     if match["summer"] and not match["rules"]:
         rules += _DEFAULT_RULES
-    import io
-    import zoneinfo
+    with importing:
+        import io
+        import zoneinfo
 
     # zoneinfo reads such rules only at the end of a compiled file (RFC 8536), so this is one that has
     # nothing else: a version 1 and a version 2 block with one local time type each, and no transitions.

@@ -1,0 +1,209 @@
+"""The flat functions of messages: mule_msg, farm_msg, mule_get_msg and the rest.
+
+Names, arguments and results follow uWSGI's Python module where it has them. Knows membership and the
+parts under it; keeps no state but what makes the common call short.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from ipcmules.api.calls import after_stop, checked_timeout, run_signal
+from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, UnknownTarget
+from ipcmules.kernel.exhaustion import importing
+from ipcmules.member import inlining, membership
+from ipcmules.member.membership import Membership
+
+Message = bytes | bytearray | memoryview | str
+
+_senders = membership.senders
+
+
+def mule_msg(
+    message: Message, mule: int | str | bytes = 0, timeout: float | None = None, priority: int = 0
+) -> bool:
+    """Send a message to a mule, to the pool (0: the first available mule), or to a farm (by name).
+
+    message: bytes or any bytes-like object of any size; str goes as UTF-8.
+    timeout: seconds to wait while as much waits behind the queue as may (--queue-messages,
+        --queue-bytes); None waits for ever, 0 not at all.
+    priority: 0 to 32767; higher ones overtake lower ones that are still queued.
+    Returns True once the message is accepted: it is out of this process's hands, whatever becomes of it.
+    False when the timeout is over: then it was not sent. Raises UnknownTarget for a mule or farm this bus
+    does not have, MessageTypeError, NotAttached. From uWSGI's mule_msg(message[, mule]).
+    """
+    if type(message) is not bytes:
+        message = _as_bytes(message, "mule_msg")
+    if timeout is not None:
+        timeout = checked_timeout(timeout)
+    try:
+        send = _senders.get(mule)
+    except TypeError:  # not hashable, so it names nothing
+        send = None
+    if send is None:
+        send = _sender(mule)
+    began = None if timeout is None else monotonic()
+    try:
+        return send(message, timeout, priority)
+    except BusStopped:
+        left = None if timeout is None or began is None else max(0.0, timeout - (monotonic() - began))
+        after_stop(f"a message of {len(message)} bytes was not accepted; send it", left)
+    return _sender(mule)(message, left, priority)
+
+
+def farm_msg(farm: str | bytes, message: Message, timeout: float | None = None, priority: int = 0) -> bool:
+    """Send a message to a farm: the first available mule of it receives it.
+
+    Arguments, result and errors as in mule_msg. From uWSGI's farm_msg(farm, message).
+    """
+    if not isinstance(farm, (str, bytes)):
+        raise UnknownTarget(f"farm_msg() takes the name of a farm first, not {farm!r}")
+    return mule_msg(message, farm, timeout, priority)
+
+
+def _as_bytes(message: Any, call: str) -> bytes:
+    if isinstance(message, str):
+        try:
+            return message.encode()
+        except UnicodeEncodeError as error:
+            raise MessageTypeError(
+                f"{call}(): this text cannot be sent as UTF-8: {error}; send bytes"
+            ) from error
+    try:
+        return bytes(memoryview(message))
+    except TypeError:
+        pass
+    raise MessageTypeError(
+        f"{call}() takes bytes, a bytes-like object or str, not {type(message).__name__}: "
+        "serialise it first, for example with json.dumps(message) or pickle.dumps(message)"
+    )
+
+
+def _sender(target: int | str | bytes) -> Callable[..., bool]:
+    """The send function for mule_msg's second argument, remembered for the next call."""
+    inline = inlining.current
+    if inline is not None:
+        return lambda message, _timeout, _priority: inline.message(message, target)
+    member = membership.current()
+    send = member.post.outbox(_endpoint(member, target)).send
+    _senders[target] = send
+    return send
+
+
+def _endpoint(member: Membership, target: int | str | bytes) -> str:
+    config = member.description.config
+    if not config.mules:
+        raise UnknownTarget(f"no mule configured: bus {member.where.bus!r} has none; start it with --mule")
+    if isinstance(target, (str, bytes)):
+        name = target if isinstance(target, str) else target.decode("utf-8", "replace")
+        if all(each.name != name for each in config.farms):
+            known = ", ".join(each.name for each in config.farms) or "none"
+            raise UnknownTarget(f"unknown farm {name!r}: this bus has {known}; add --farm {name}:1,2")
+        return f"farm.{name}"
+    if isinstance(target, bool) or not isinstance(target, int):
+        raise UnknownTarget(f"mule {target!r} cannot be: give a mule's number or a farm's name")
+    if not 0 <= target <= len(config.mules):
+        raise UnknownTarget(
+            f"unknown mule {target}: this bus has mules 1 to {len(config.mules)}, and 0 is any of them"
+        )
+    return f"mule{target}" if target else "pool"
+
+
+def mule_get_msg(
+    signals: bool = True,
+    farms: bool = True,
+    buffer_size: int = 65536,
+    timeout: float | None = -1,
+) -> bytes | None:
+    """Wait for a message to this mule, to the pool or to one of its farms.
+
+    signals: run the handlers of signals that arrive meanwhile, and go on waiting.
+    farms: receive the messages of this mule's farms too.
+    buffer_size: taken for uWSGI's sake; a message of any size comes whole.
+    timeout: seconds; 0 looks once, negative or None waits for ever.
+    Calls of @mulefunc functions run here and are not returned.
+    Returns the message, or None when the timeout is over. Receiving again says that this thread has done
+    the message it had. Once the bus is stopping and nothing is left to receive it raises SystemExit.
+    Raises NotAMule outside a mule. From uWSGI's mule_get_msg.
+    """
+    # A message that has been returned to this function is returned in one stretch (kernel/interruption.py).
+    carried = membership.carried
+    if not carried:
+        # Whatever else was asked for, what is loaded comes first: one call for most messages of a busy mule.
+        message = membership.next_message()
+        if message is not None:
+            return message
+    member = membership.peek()
+    inbox = member.inbox if member is not None else None
+    if inbox is None or member is None:
+        raise _not_a_mule("mule_get_msg")
+    if timeout is not None and timeout < 0:
+        timeout = None
+    if not carried:
+        return inbox.receive(timeout, signals, farms, run_signal)
+    return _past_calls(member, timeout, lambda left: inbox.get(left, signals, farms, run_signal))
+
+
+def _past_calls(
+    member: Membership, timeout: float | None, receive: Callable[[float | None], bytes | None]
+) -> bytes | None:
+    """The first message that is none of @mulefunc's: their calls run here, as a hook would run them."""
+    with importing:
+        from ipcmules.process.mule import deliver
+
+    deadline = None if timeout is None else time.monotonic() + timeout
+    return deliver.past_calls(
+        member, lambda: receive(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    )
+
+
+def farm_get_msg(timeout: float | None = -1) -> bytes | None:
+    """Wait for a message to one of the farms this mule is in, handling signals meanwhile.
+
+    timeout and result as in mule_get_msg. Raises NotAMule outside a mule, or in a mule of no farm.
+    """
+    member = membership.peek()
+    inbox = member.inbox if member is not None else None
+    if inbox is None or member is None:
+        raise _not_a_mule("farm_get_msg")
+    if not member.farms():
+        raise NotAMule(
+            f"mule {member.number} is in no farm, so farm_get_msg() would never return: add it to one"
+        )
+    if timeout is not None and timeout < 0:
+        timeout = None
+    if not membership.carried:
+        return inbox.get_farm(timeout, True, run_signal)
+    return _past_calls(member, timeout, lambda left: inbox.get_farm(left, True, run_signal))
+
+
+def _not_a_mule(call: str) -> NotAMule:
+    member = membership.peek()
+    what = "a process on no bus" if member is None else f"a process of role {member.role!r}"
+    return NotAMule(f"{call}() works in a mule; this is {what}: have a mule receive, with --mule=PROGRAM")
+
+
+def flush(timeout: float | None = None) -> bool:
+    """True: whatever a send has accepted is out of this process's hands. timeout: seconds, not needed.
+
+    From the time when messages waited in the process that sent them.
+    """
+    if timeout is not None:
+        checked_timeout(timeout)
+    return True
+
+
+def install_mule_msg_hook(hook: Callable[[bytes], Any]) -> None:
+    """Have hook(message) called for each message that a signal-only mule receives.
+
+    Hooks are called in the order in which they were installed. From uWSGI 2.1's function of that name.
+    """
+    if not callable(hook):
+        raise TypeError(f"install_mule_msg_hook() takes a function, not {hook!r}")
+    with importing:
+        from ipcmules.process import hooks
+
+    hooks.install(hook)

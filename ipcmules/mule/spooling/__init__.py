@@ -1,1 +1,0 @@
-"""The spooler process: a programmed mule whose program runs the tasks of one directory."""
