@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import fcntl
 import importlib.metadata
@@ -19,6 +20,8 @@ from typing import IO
 import pytest
 
 import leftovers
+from ipcmules.api import presence
+from ipcmules.member import membership
 from ipcmules.messages import sizing
 from realuwsgi import start_uwsgi, uwsgi_binary  # noqa: F401 # fixtures of tests/interop
 
@@ -44,6 +47,26 @@ class BusEnvironment(dict[str, str]):
     def may_leave_objects(self, reason: str) -> None:
         """Call this where a bus cannot clean up, as a master killed for good. Processes must still end."""
         self.reason_to_leave = reason
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hundreds of Pythons load this package: its bytecode is there, whether they may write any or not.
+
+    Apps that tests write are compiled anew by each: one of the same size in the same second would be taken
+    for the old one (by the rule for .pyc files in importlib).
+    """
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(CHECKOUT / "ipcmules", quiet=2)
+
+
+@pytest.fixture(autouse=True)
+def _registers_for_itself() -> Iterator[None]:
+    """What a test registers in its own process is gone with it: the next test serves no signals yet."""
+    yield
+    presence.stop()
+    for each in list(membership.registry.registrations()):
+        membership.registry._forget(each)
 
 
 @pytest.fixture

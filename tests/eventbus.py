@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import scripts
-from ipcmules import control
-from ipcmules.places import places
+from ipcmules.bus import control
+from ipcmules.bus.places import places
 from support import Launcher, wait_until
 
 #: Every app begins with it: said() is one line of output, whatever other process writes at that moment.

@@ -128,8 +128,8 @@ def _recorded(root: Path, seen: Path) -> tuple[set[str], set[int]]:
     text = seen.read_text(encoding="utf-8") if seen.exists() else ""
     for line in text.splitlines():
         record = json.loads(line)
-        if record["root"] != str(root):
-            continue
+        if record["root"] != str(root) or not isinstance(record["data"], dict):
+            continue  # of another test; or what a test wrote there is no description
         names |= _queue_names(kernel_prefix(root) + record["bus"] + ".q.", record["data"])
         keys |= set(record["data"].get("semaphores", ()))
     return names, keys
@@ -137,7 +137,7 @@ def _recorded(root: Path, seen: Path) -> tuple[set[str], set[int]]:
 
 def _queue_names(prefix: str, data: dict[str, Any]) -> set[str]:
     """What the description names, and what the configuration would: a start may fail in between."""
-    config = data["config"]
+    config = data.get("config", {"mules": (), "farms": ()})
     endpoints = ["pool", *(f"mule{number}" for number in range(1, len(config["mules"]) + 1))]
     endpoints += [f"farm.{farm['name']}" for farm in config["farms"]]
-    return {prefix + endpoint for endpoint in endpoints} | {queue["name"] for queue in data["queues"]}
+    return {prefix + endpoint for endpoint in endpoints} | {queue["name"] for queue in data.get("queues", ())}

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 
 import posix_ipc
 
-from ipcmules import processes, table
-from ipcmules.config import BusConfig, Farm, Program
-from ipcmules.description import Description
-from ipcmules.places import Places, places
-from ipcmules.signals import fifos
+from ipcmules.bus import table
+from ipcmules.bus.config import BusConfig, Farm, Program
+from ipcmules.bus.description import Description
+from ipcmules.bus.places import Places, places
+from ipcmules.kernel import processes
+from ipcmules.signals import fifos, handles, running
 from ipcmules.signals.raiser import Raiser
 from ipcmules.signals.registry import Registry
 from ipcmules.signals.taker import NUDGE, Taker
@@ -43,8 +44,15 @@ class MiniBus:
         for endpoint, _number in fifos.endpoint_names(self.config):
             fifos.create(self.where.fifo(endpoint))
         self.description = Description(self.config, 1, processes.current(), complete=True)
+        self._takers: list[Taker] = []
+        self._raisers: list[Raiser] = []
 
     def close(self) -> None:
+        for each in self._takers:
+            each.close()
+        for raiser in self._raisers:
+            raiser.close()
+        running.give_back()  # while the counters are there: the next test of this process has others
         posix_ipc.unlink_shared_memory(self.where.table)
         shutil.rmtree(self.where.runtime)
 
@@ -55,17 +63,22 @@ class MiniBus:
         return made
 
     def raiser(self) -> Raiser:
-        return Raiser(self.where, self.description, self.table)
+        made = Raiser(self.where, self.description, self.table)
+        self._raisers.append(made)
+        return made
 
     def taker(self, *names: str) -> Taker:
         numbers = dict(fifos.endpoint_names(self.config))
         numbers.update({f"worker{n}": self.layout.worker_endpoint(n) for n in range(1, 9)})
-        return Taker(self.where, self.table, [(name, numbers[name]) for name in names])
+        made = Taker(self.where, self.table, [(name, numbers[name]) for name in names])
+        self._takers.append(made)
+        return made
 
     def worker(self, number: int) -> None:
         """Make the calling process worker `number`, as workers.claim does."""
         cells, record, me = self.table.cells, self.table.worker(number), processes.current()
         fifos.create(self.where.fifo(f"worker{number}"))
+        handles.tell(self.table, number, range(table.SIGNALS))
         cells[record + table.R_START], cells[record + table.R_PID] = me.start, me.pid
         cells[table.H_WORKERS_VERSION] += 1
 
@@ -96,8 +109,22 @@ def drain(taker: Taker) -> list[int]:
     for descriptor, _shared in taker.sources:
         while (found := taker.take(descriptor)) is not None:
             if found is not NUDGE:
+                begun(found)
                 taken.append(found)
     return taken
+
+
+def begun(number: int) -> None:
+    """As whoever calls a signal's handler says, wherever a handler of the test interrupts it."""
+    run = running.Run(number)
+    try:
+        run.begin()
+    finally:
+        # As Run.end(), which as a call could be interrupted before it has begun (process/dispatch.py).
+        if run.begun:
+            run.begun = False
+            left = running.held[number] = running.held[number] - 1
+            running.own_cells[running.own_record + running.CELLS[number]] &= running.KEEP[number][left > 0]
 
 
 def serve(taker: Taker, handle: Callable[[int], object], wake: int = -1) -> None:
@@ -113,6 +140,7 @@ def serve(taker: Taker, handle: Callable[[int], object], wake: int = -1) -> None
             return
         taken = taker.take(ready[0][0])
         if taken is not None and taken is not NUDGE:
+            begun(taken)
             handle(taken)
 
 

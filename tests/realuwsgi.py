@@ -23,6 +23,11 @@ def _ours(name: str) -> bool:
     return name == "PYTHONPATH" or name.startswith("IPCMULES_")
 
 
+def transcript(text: str) -> list[str]:
+    """The lines of a program of calls (tests/interop/*_calls.py)."""
+    return [line for line in text.splitlines() if line.startswith("CALL ")]
+
+
 class Server:
     """A uWSGI that runs; its output is in a file."""
 
@@ -84,8 +89,8 @@ def start_uwsgi(uwsgi_binary: str, tmp_path: Path) -> Iterator[Callable[..., Ser
     """A function that starts a uWSGI in the test's directory."""
     running: list[Server] = []
 
-    def begin(*options: str) -> Server:
-        running.append(Server(uwsgi_binary, tmp_path, *options))
+    def begin(*options: str, directory: Path = tmp_path) -> Server:
+        running.append(Server(uwsgi_binary, directory, *options))
         return running[-1]
 
     yield begin

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import ipcmules
-from ipcmules.messages.spooled import touch
-from ipcmules.spooler import attempts, codec, dead, names, request
+from ipcmules.spooler import attempts, codec, dead_tasks, names, request
 from ipcmules.spooler.enqueue import Writer
+from ipcmules.spooler.wake import touch
 from scripts import write
 from support import Launcher, run_cli, wait_until
 
@@ -22,10 +22,10 @@ APP = """
 import json, os, signal, sys, time
 import ipcmules
 from ipcmules.decorators import spool, spoolraw
-from ipcmules.spooler import claim, store
+from ipcmules.spooler import claim
 
 if os.environ.get("YOUTH"):  # how long a file that makes no sense may still be being written
-    claim.YOUTH = store.YOUTH = float(os.environ["YOUTH"])
+    claim.YOUTH = float(os.environ["YOUTH"])
 
 def note(**what):
     line = json.dumps({"pid": os.getpid(), "time": time.time(), **what}) + "\\n"
@@ -160,7 +160,7 @@ class Spooling:
     def dead(self) -> dict[str, attempts.Record]:
         """What is in dead/, with what is said of it."""
         where = str(self.directory)
-        return {each: dead.read(where, each).record for each in dead.listing(where)}
+        return {each: dead_tasks.read(where, each).record for each in dead_tasks.listing(where)}
 
     def record(self, name: str) -> attempts.Record:
         """What is known of a task's failures."""

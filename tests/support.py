@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from commands import run_cli  # noqa: F401 # where tests look for it
+
 Result = TypeVar("Result")
 
 #: The line 'ipcmules run' prints on stderr when its bus is ready.
@@ -37,26 +39,6 @@ def wait_until(
         if time.monotonic() >= deadline:
             raise AssertionError(f"{what} did not come true within {seconds} s (last: {result!r})")
         time.sleep(every)
-
-
-def run_cli(
-    *arguments: str,
-    timeout: float = 60,
-    text_input: str | None = None,
-    cwd: str | os.PathLike[str] | None = None,
-    env: Mapping[str, str] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Run `python -m ipcmules ARGUMENTS...` to its end, output captured."""
-    return subprocess.run(
-        [sys.executable, "-m", "ipcmules", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        input=text_input if text_input is not None else "",
-        cwd=cwd,
-        env=env,
-        check=False,
-    )
 
 
 class Launcher:

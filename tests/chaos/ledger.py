@@ -2,29 +2,33 @@
 
 A ledger balances if nothing is left that no kill explains:
 
-- A killed sender may lose the end of what it sent to a target, as far as that fits into its buffer, or a
-  frame while it clears the queue of a bus that ended under its send.
+- A killed sender may lose a frame while it clears the queue of a bus that ended under its send; nothing else
+  that it accepted.
 - A killed mule may lose what was between the kernel's queue and its record: a frame, or one signal. What it
   had in hand it may have handled, and it is kept as well.
 - A killed master may lose likewise what it was moving from a queue to the state directory at a takeover, and
   what it was moving back, a frame, may be there twice: queued, and in its file still.
+
+An interrupted receive has returned nothing: what it had taken is returned by a later one, or is once a dead
+letter. An interrupted send or raise has told nothing: it happened once or not at all.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos import records
-from ipcmules.messages import kept, outbox
-from ipcmules.places import places
+from ipcmules.bus.places import places
+from ipcmules.messages import kept
 
 Key = tuple[str, str, int]
 
-#: A killed sender's buffer for one target, with the frame it was sending.
-_BUFFER = outbox.BUFFER + 64 * 1024
+#: Python 3.10 looks for signals at more places: the message that a receive is about to return may go.
+_EXACT = sys.version_info >= (3, 11)
 
 
 @dataclass
@@ -32,7 +36,11 @@ class Ledger:
     """Rows to print, and what does not balance."""
 
     rows: list[tuple[str, int, str]] = field(default_factory=list)
+    #: What goes into the table of all kinds, by column.
+    figures: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    #: What the processes did by themselves, by kind.
+    own: Counter[str] = field(default_factory=Counter)
 
     def row(self, what: str, count: int, remark: str = "") -> None:
         """Add a line."""
@@ -42,10 +50,20 @@ class Ledger:
         """Add something that does not balance."""
         self.faults.append(text)
 
+    def lost(self, count: int, text: str) -> None:
+        """Count what is lost and no kill explains."""
+        self.figures["lost"] += count
+        self.fault(text)
+
+    def doubled(self, count: int, text: str) -> None:
+        """Count what was done twice and no kill explains."""
+        self.figures["doubled"] += count
+        self.fault(text)
+
     def __str__(self) -> str:
         width = max(len(what) for what, _, _ in self.rows)
         lines = [f"{what:<{width}}  {count:>8}  {remark}".rstrip() for what, count, remark in self.rows]
-        lines += [f"DOES NOT BALANCE: {each}" for each in self.faults]
+        lines += [f"DOES NOT BALANCE: {each}" for each in self.faults[:30]]
         return "\n".join([*lines, "" if self.faults else "The ledger balances."])
 
 
@@ -63,8 +81,8 @@ class Sums:
     """Reads all records, once."""
 
     def __init__(self, directory: Path, bus: str) -> None:
-        self.tried: dict[str, set[Key]] = {"t": set(), "a": set(), "r": set()}
-        self.signals: dict[str, Counter[int]] = {"T": Counter(), "A": Counter(), "R": Counter()}
+        self.tried: dict[str, set[Key]] = {word: set() for word in "tari"}
+        self.signals: dict[str, Counter[int]] = {word: Counter() for word in "TARI"}
         self.sections = 0
         for path in directory.glob("sent.*"):
             self._read_sender(path.name.removeprefix("sent."), path)
@@ -73,13 +91,20 @@ class Sums:
         self._read_handled(directory / "handled")
         self.dead: Counter[Key] = Counter()
         self.saved: Counter[Key] = Counter()
+        #: What is kept and is no message that anybody sent.
+        self.strange: list[str] = []
         self.reasons: Counter[str] = Counter()
         self._read_kept(bus)
         self.pending: Counter[int] = Counter()
         self._read_pending(bus)
+        #: Interruptions by the kind of call, children of mules by what became of them, refusals by what.
+        self.interrupted, self.forked, self.refused = (
+            Counter(line.split()[0] for line in records.lines(directory / name))
+            for name in ("interrupted", "forked", "refused")
+        )
 
     def _read_sender(self, name: str, path: Path) -> None:
-        for line in path.read_text().splitlines():
+        for line in records.lines(path):
             words = line.split()
             if words[0] in self.tried:
                 self.tried[words[0]].add((name, words[1], int(words[2])))
@@ -89,7 +114,7 @@ class Sums:
                 self.sections += 1
 
     def _read_handled(self, path: Path) -> None:
-        for line in path.read_text().splitlines():
+        for line in records.lines(path):
             words = line.split()
             if words[0] == "m":
                 self.handled[words[1], words[2], int(words[3])] += 1
@@ -99,11 +124,14 @@ class Sums:
     def _read_kept(self, bus: str) -> None:
         for path in kept.listing(places(bus)):
             found = kept.load(path)
-            (self.saved if found.again else self.dead)[records.key(found.data)] += 1
+            try:
+                (self.saved if found.again else self.dead)[records.key(found.data)] += 1
+            except ValueError:
+                self.strange.append(f"{found.endpoint}, {found.reason}: {found.data[:200]!r}")
             self.reasons["to be queued again" if found.again else _shortened(found.reason)] += 1
 
     def _read_pending(self, bus: str) -> None:
-        path = Path(places(bus).state, "signals.json")
+        path = Path(places(bus).signals)
         if path.exists():
             for life in json.loads(path.read_text()).values():
                 for counts in life["pending"].values():
@@ -121,11 +149,34 @@ def draw_up(sums: Sums, directory: Path, kills: Kills) -> Ledger:
     charged = _messages(ledger, sums, kills)
     charged += _signals(ledger, sums)
     allowed = kills.roles["mule"] + kills.roles["master"] + kills.roles["sender"]
+    if not _EXACT:
+        allowed += sums.interrupted["receive"]  # the message that the call was about to return
     ledger.row("losses charged to killed receivers", charged, f"of {allowed} kills")
+    ledger.figures["in a kill's window"] += min(charged, allowed)
     if charged > allowed:
-        ledger.fault(f"{charged} losses at receivers, but only {allowed} kills")
+        ledger.lost(charged - allowed, f"{charged} losses at receivers, but only {allowed} kills")
     _locks(ledger, sums, directory, kills)
+    _interrupted(ledger, sums, kills)
+    ledger.own["interrupt"] = sum(sums.interrupted.values())
+    ledger.own["fork"] = sums.forked["returns"] + sums.forked["raises"]
+    for what, count in sorted(sums.forked.items()):
+        ledger.row(f"forked children: {what}", count)
+    if sums.forked["handled"]:
+        ledger.doubled(sums.forked["handled"], f"{sums.forked['handled']} things were handled by children")
+    for what, count in sorted(sums.refused.items()):
+        ledger.row(f"refused in words: {what}", count)
+    ledger.figures["refused in words"] += sum(sums.refused.values())
     return ledger
+
+
+def _interrupted(ledger: Ledger, sums: Sums, kills: Kills) -> None:
+    for what, count in sorted(sums.interrupted.items()):
+        ledger.row(f"interrupted: {what}", count)
+    hooks, letters = sums.interrupted["hook"], 0
+    for reason, count in sums.reasons.items():
+        letters += count * ("raised Interrupted" in reason)
+    if not hooks - kills.roles["mule"] <= letters <= hooks:
+        ledger.lost(abs(hooks - letters), f"{hooks} hooks were interrupted, {letters} dead letters say so")
 
 
 # Messages
@@ -137,16 +188,19 @@ def _messages(ledger: Ledger, sums: Sums, kills: Kills) -> int:
     ledger.row("messages tried", len(tried))
     ledger.row("messages accepted", len(accepted))
     ledger.row("messages refused", len(refused), "the sender saw that, and sent again")
+    ledger.row(
+        "messages interrupted", len(sums.tried["i"]), f"{len(sums.tried['i'] & found)} of them were sent"
+    )
     ledger.row("messages handled", len(sums.handled))
+    for column, keys in (("accepted", accepted), ("handled", sums.handled), ("dead letters", sums.dead)):
+        ledger.figures[column] += len(keys)
     ledger.row("dead letters", sum(sums.dead.values()))
     for reason, count in sorted(sums.reasons.items()):
         ledger.row("  " + reason, count)
     _unexpected(ledger, sums, kills, tried, refused)
     lost = accepted - found
-    in_buffers, others = _senders_share(lost, found, kills)
-    ledger.row("lost in the buffer of a killed sender", len(in_buffers))
-    frames = _frames(others)
-    ledger.row("lost between queue and record", len(others), f"in {len(frames)} frames")
+    frames = _frames(lost)
+    ledger.row("lost between queue and record", len(lost), f"in {len(frames)} frames")
     for route in records.ROUTES:
         if not route.startswith("mule"):
             continue
@@ -166,31 +220,20 @@ def _unexpected(ledger: Ledger, sums: Sums, kills: Kills, tried: set[Key], refus
     masters = kills.roles["master"]
     ledger.row("handled twice", len(twice), f"in {len(again)} frames, requeued by {masters} killed masters")
     if len(again) > masters:
-        ledger.fault(f"{len(twice)} messages were handled twice: {sorted(twice)[:5]}")
+        ledger.doubled(len(again) - masters, f"{len(twice)} messages were handled twice: {sorted(twice)[:5]}")
     both = sums.handled.keys() & (sums.dead.keys() | sums.saved.keys())
     ledger.row("handled, and in hand at a kill", len(both), f"of {kills.roles['mule']} killed mules")
     if len(both) > kills.roles["mule"]:
-        ledger.fault(f"{len(both)} handled messages are kept as well: {sorted(both)[:5]}")
+        ledger.doubled(len(both), f"{len(both)} handled messages are kept as well: {sorted(both)[:5]}")
     ghosts = (sums.handled.keys() | sums.dead.keys() | sums.saved.keys()) - tried
     if ghosts:
-        ledger.fault(f"{len(ghosts)} messages came that nobody sent: {sorted(ghosts)[:5]}")
+        ledger.doubled(len(ghosts), f"{len(ghosts)} messages came that nobody sent: {sorted(ghosts)[:5]}")
+    for each in sums.strange:
+        ledger.fault(f"kept, and no message of anybody's: {each}")
     back = refused & (sums.handled.keys() | sums.dead.keys() | sums.saved.keys())
     ledger.row("refused, and there nevertheless", len(back))
     if back:
-        ledger.fault(f"{len(back)} refused messages came nevertheless: {sorted(back)[:5]}")
-
-
-def _senders_share(lost: set[Key], found: set[Key], kills: Kills) -> tuple[set[Key], set[Key]]:
-    """Lost with a killed sender (the end of what it sent to a target), and otherwise."""
-    last: dict[tuple[str, str], int] = defaultdict(lambda: -1)
-    for sender, route, number in found:
-        last[sender, route] = max(last[sender, route], number)
-    mine = {key for key in lost if key[0] in kills.senders and key[2] > last[key[0], key[1]]}
-    bytes_: Counter[tuple[str, str]] = Counter()
-    for sender, route, number in mine:
-        bytes_[sender, route] += len(records.body(sender, route, number))
-    mine = {key for key in mine if bytes_[key[0], key[1]] <= _BUFFER}
-    return mine, lost - mine
+        ledger.doubled(len(back), f"{len(back)} refused messages came nevertheless: {sorted(back)[:5]}")
 
 
 def _frames(lost: set[Key]) -> list[list[Key]]:
@@ -224,7 +267,7 @@ def _signals(ledger: Ledger, sums: Sums) -> int:
         # A refused raise for all may have reached some; one that a killed sender had begun may count.
         most = tried if each > 1 else tried - refused
         if there > most:
-            ledger.fault(f"signal {number} was handled {there} times and raised {most} times")
+            ledger.doubled(there - most, f"signal {number} was handled {there} times and raised {most} times")
     return charged
 
 
@@ -235,7 +278,7 @@ def _locks(ledger: Ledger, sums: Sums, directory: Path, kills: Kills) -> None:
     sections = broken = across = 0
     for path in sorted(directory.glob("lock.*")):
         holder: tuple[int, int] | None = None
-        for line in path.read_text().splitlines():
+        for line in records.lines(path):
             word, pid, generation = line.split()
             now = (int(pid), int(generation))
             if word == "in":

@@ -9,8 +9,12 @@ write is done without another between). Files in the directory of $CHAOS_RECORDS
                 a ROUTE NUMBER                 ... it was accepted
                 r ROUTE NUMBER                 ... it was refused, by an exception or False
                 T SIGNAL, A SIGNAL, R SIGNAL   the same of a signal
+                i ROUTE NUMBER, I SIGNAL       ... it was interrupted: done once or not at all
                 L                              a lock section is done
     lock.N      in PID GENERATION, out PID GENERATION
+    interrupted KIND PID                       a call of this kind was interrupted
+    forked      WHAT PID                       a child of a mule returns, raises, or (a fault) handles
+    refused     WHAT WHY                       a call was refused, in words
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ import os
 from pathlib import Path
 
 VARIABLE = "CHAOS_RECORDS"
+#: The kinds of mischief that are done, with commas between them.
+KINDS = "CHAOS_KINDS"
 
 #: Routes by name, and the second argument of mule_msg for each.
 ROUTES: dict[str, int | str] = {
@@ -48,7 +54,24 @@ def write(name: str, line: str) -> None:
         path = Path(os.environ[VARIABLE], name)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         _descriptors[name] = descriptor
-    os.write(descriptor, line.encode() + b"\n")
+    if line:
+        os.write(descriptor, line.encode() + b"\n")
+
+
+def open_all() -> None:
+    """Open what is common to all, for a process that may get no descriptor later."""
+    for name in ("handled", "interrupted", "forked", "refused", *(f"lock.{each}" for each in range(LOCKS))):
+        write(name, "")
+
+
+def does(kind: str) -> bool:
+    """True if this kind of mischief is done in this run."""
+    return kind in os.environ.get(KINDS, "").split(",")
+
+
+def lines(path: Path) -> list[str]:
+    """What was written to a file; of one that does not exist nothing."""
+    return [each for each in path.read_text().splitlines() if each] if path.exists() else []
 
 
 def body(sender: str, route: str, number: int) -> bytes:

@@ -11,11 +11,15 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import ipcmules
-from chaos import records, section
+from chaos import interruption, records, section
+from ipcmules.kernel import exhaustion
 
 _AWAY = (ipcmules.BusStopped, ipcmules.NotAttached)
+#: Between two tries of what the system refused, seconds.
+_REFUSED = 0.05
 #: Longest pause between two bursts of work, seconds: so long that queues and buffers fill in the next one.
 _PAUSE = 0.6
 _TIMEOUT = 5.0
@@ -59,30 +63,46 @@ class Sender:
         while True:
             number = self._numbers[route]
             self._numbers[route] += 1
-            records.write(self._file, f"t {route} {number}")
-            try:
-                taken = ipcmules.mule_msg(
-                    records.body(self._name, route, number), records.ROUTES[route], _TIMEOUT
-                )
-            except _AWAY:
-                taken = False
-            records.write(self._file, f"{'a' if taken else 'r'} {route} {number}")
-            if taken:
+            word = self._try("t", "ari", f"{route} {number}", lambda n=number: self._message(route, n))
+            if word == "a":
                 return
             self._attach()
 
+    def _message(self, route: str, number: int) -> bool:
+        return ipcmules.mule_msg(records.body(self._name, route, number), records.ROUTES[route], _TIMEOUT)
+
     def _raise(self) -> None:
         number = self._random.choice(list(records.SIGNALS))
-        while True:
-            records.write(self._file, f"T {number}")
-            try:
-                ipcmules.signal(number)
-            except _AWAY:
-                records.write(self._file, f"R {number}")
-                self._attach()
-            else:
-                records.write(self._file, f"A {number}")
-                return
+        while self._try("T", "ARI", str(number), lambda: ipcmules.signal(number)) != "A":
+            self._attach()
+
+    def _try(self, begun: str, ended: str, what: str, call: Callable[[], object]) -> str:
+        """Make a call between two records. Returns the second: one of accepted, refused, interrupted."""
+        kind = "send" if begun == "t" else "signal"
+        accepted, refused, interrupted = ended
+        records.write(self._file, f"{begun} {what}")
+        try:
+            word = (
+                refused
+                if interruption.call("send" if begun == "t" else "signal", call) is False
+                else accepted
+            )
+        except _AWAY:
+            word = refused
+        except interruption.Interrupted:
+            word = interrupted
+        except OSError as error:
+            self._refused(kind, error)
+            word = refused
+        records.write(self._file, f"{word} {what}")
+        return word
+
+    def _refused(self, what: str, error: OSError) -> None:
+        """In words (LimitError), or, where there is no descriptor to import a module with, in Python's."""
+        if not exhaustion.refused(error):
+            raise error
+        records.write("refused", f"{what} {error}")
+        time.sleep(_REFUSED)
 
     def _lock(self) -> None:
         while not section.enter(self._random.randrange(records.LOCKS)):
@@ -94,12 +114,16 @@ class Sender:
         while True:
             try:
                 if self._attached is None:
-                    self._attached = ipcmules.attach(self._bus)
-                if not ipcmules.membership.current().ended():
+                    self._attached = interruption.call("attach", lambda: ipcmules.attach(self._bus))
+                if not ipcmules.member.membership.current().ended():
                     return
                 self._leave()
             except _AWAY:
                 self._attached = None
+            except interruption.Interrupted:
+                continue
+            except OSError as error:
+                self._refused("attach", error)
             time.sleep(0.02)
 
     def _leave(self) -> None:
@@ -111,6 +135,8 @@ class Sender:
 def main() -> None:
     """The command line above."""
     name, bus, messages, signals, sections, seconds, seed = sys.argv[1:]
+    records.open_all()
+    records.write(f"sent.{name}", "")
     work = ["message"] * int(messages) + ["signal"] * int(signals) + ["section"] * int(sections)
     Sender(name, bus, seed).run(work, float(seconds))
 

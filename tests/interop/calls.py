@@ -34,6 +34,27 @@ def told(task):
 
 
 CALLS = """
+uwsgi.set_logvar("a", "b"), uwsgi.set_logvar(b"a", "b")
+uwsgi.set_logvar("a")
+uwsgi.get_logvar("nothing"), uwsgi.log_this_request(), uwsgi.disconnect()
+uwsgi.set_warning_message("hello")
+uwsgi.set_warning_message(b"x")
+uwsgi.i_am_the_lord("x"), uwsgi.lord_scroll("x"), uwsgi.scrolls("x")
+uwsgi.i_am_the_lord(b"x")
+uwsgi.is_connected(999), uwsgi.accepting(), uwsgi.listen_queue()
+uwsgi.listen_queue(7)
+uwsgi.async_sleep(0), uwsgi.suspend(), uwsgi.green_schedule(), uwsgi.ready_fd()
+uwsgi.wait_fd_read(99)
+uwsgi.recv(999), uwsgi.send(999, b"x"), uwsgi.connect("127.0.0.1:1"), uwsgi.close(999), uwsgi.offload("x")
+uwsgi.embedded_data("x")
+uwsgi.metric_get("x"), uwsgi.metric_inc("x"), uwsgi.metric_dec("x", 2), uwsgi.metric_mul("x", 2)
+uwsgi.metric_div("x", 2), uwsgi.metric_set("x", 3), uwsgi.metric_set_max("x", 3), uwsgi.metric_set_min("x", 3)
+uwsgi.metric_get(b"x")
+uwsgi.cache_set("k", b"v"), uwsgi.cache_update("k", b"v"), uwsgi.cache_get("k"), uwsgi.cache_del("k")
+uwsgi.cache_clear(), uwsgi.cache_clear("x"), uwsgi.cache_inc("k"), uwsgi.cache_dec("k"), uwsgi.cache_num("k")
+uwsgi.cache_keys()
+[hasattr(uwsgi, "queue_" + each) for each in ("push", "get", "size")]
+[hasattr(uwsgi, each) for each in ("sharedarea_read", "snmp_set_gauge", "metric_get", "cache_set")]
 uwsgi.mule_id()
 uwsgi.worker_id()
 uwsgi.masterpid() > 0

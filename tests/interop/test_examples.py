@@ -41,7 +41,7 @@ def test_under_uwsgi(uwsgi_binary: str, tmp_path: Path, example: str) -> None:
             lambda: re.search(r"bound to TCP address 127.0.0.1:(\d+) \(port auto", log.read_text())
         )
         wait_until(lambda: "spawned uWSGI worker 2" in log.read_text())
-        moved.check(example, int(found[1]))
+        moved.check(example, int(found[1]), minute=True)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{log.read_text()}") from None
     finally:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import ipcmules
-from ipcmules import wire
+from ipcmules.wire import packets as wire
 from scripts import write
 from support import Launcher, wait_until
 
@@ -128,6 +128,7 @@ def test_tasks_of_ours_run_there(
     write(tmp_path, "app.py", APP)
     said = tmp_path / "said"
     directory = tmp_path / "spool"
+    directory.mkdir(mode=0o750)
     calls = [
         {"ud_spool_func": "plain", "ud_spool_ret": "-2", "a": "b", "c": "d"},
         {

@@ -37,7 +37,7 @@ def transcript(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("CALL ")]
 
 
-@pytest.mark.parametrize(("more", "calls"), [((), 85), (("--spooler", "spool"), 20)])
+@pytest.mark.parametrize(("more", "calls"), [((), 106), (("--spooler", "spool"), 20)])
 def test_the_same_calls_give_the_same(
     start_uwsgi: Callable[..., Any],
     bus_env: object,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ipcmules
-from ipcmules import wire
+from ipcmules.wire import packets
 from scripts import write
 from support import Launcher, wait_until
 
@@ -76,4 +76,4 @@ def test_from_uwsgi_to_us(
         for words in ("SAID None None", "SAID b'a+b' None", "SAID 100000"):
             server.wait_for(words)
         with pytest.raises(ValueError):
-            wire.send_task({b"key": b"value"}, found[1])  # there is no spooler here
+            packets.send_task({b"key": b"value"}, found[1])  # there is no spooler here

@@ -1,0 +1,96 @@
+"""Spans where the app uses OpenTelemetry, and a task's span as a child of its caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from ipcmules.functions import tracing
+from ipcmules.spooler import codec
+from ipcmules.spooler.calls import SpoolFunction
+
+_provider = TracerProvider()
+_exporter = InMemorySpanExporter()
+_provider.add_span_processor(SimpleSpanProcessor(_exporter))
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    """What was traced."""
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: _provider)
+    monkeypatch.setattr(trace, "get_tracer", _provider.get_tracer)
+    _exporter.clear()
+    yield _exporter
+
+
+def _names(found: InMemorySpanExporter) -> list[str]:
+    return [each.name for each in found.get_finished_spans()]
+
+
+def _parent(span: ReadableSpan) -> int:
+    assert span.parent is not None
+    return span.parent.span_id
+
+
+@pytest.mark.parametrize("pass_arguments", [True, False])
+def test_a_task_is_a_child_of_its_caller(spans: InMemorySpanExporter, pass_arguments: bool) -> None:
+    got: list[object] = []
+    function = SpoolFunction("mail", got.append, pass_arguments=pass_arguments)
+    with _provider.get_tracer("app").start_as_current_span("request") as request:
+        arguments = ("hello",) if pass_arguments else ({"to": "you"},)
+        task = function.pack(arguments, {})
+    env, _end = codec.unpack(codec.pack(task))
+    function.run(env)
+    function.run_for(env)  # a retry
+    first, second = (each for each in spans.get_finished_spans() if each.name == "task mail")
+    assert _parent(first) == _parent(second) == request.get_span_context().span_id
+    expected = "hello" if pass_arguments else {"to": "you"}
+    if isinstance(expected, dict):
+        assert expected.items() <= got[0].items()  # type: ignore[attr-defined]
+        assert tracing.KEY not in got[0]  # type: ignore[operator]
+    else:
+        assert got == [expected, expected]
+
+
+def test_what_a_function_raises_is_in_its_span(spans: InMemorySpanExporter) -> None:
+    def fails() -> None:
+        raise ValueError("no good")
+
+    with pytest.raises(ValueError, match="no good"):
+        tracing.traced(fails, "signal 7", signal=7)()
+    [span] = spans.get_finished_spans()
+    assert span.name == "signal 7" and span.attributes == {"ipcmules.signal": 7}
+    assert span.events[0].name == "exception" and not span.status.is_ok
+
+
+def test_a_coroutine_s_span_ends_with_it(spans: InMemorySpanExporter) -> None:
+    async def waits() -> str:
+        await asyncio.sleep(0)
+        assert not _names(spans)
+        return "waited"
+
+    assert asyncio.run(tracing.traced(waits, "a message hook")()) == "waited"
+    assert _names(spans) == ["a message hook"]
+
+
+def test_a_context_that_is_none(spans: InMemorySpanExporter) -> None:
+    for given in (b"no JSON", b"[1]", b"null"):
+        tracing.traced(lambda: None, "task f", {tracing.KEY.encode(): given})()
+    assert [each.parent for each in spans.get_finished_spans()] == [None] * 3
+
+
+def test_nothing_is_imported_for_an_app_that_does_not_use_it() -> None:
+    code = (
+        "import sys; from ipcmules.functions import tracing; "
+        "f = len; assert tracing.traced(f, 'x') is f and tracing.carried() == {}; "
+        "import ipcmules.decorators; assert not any('opentelemetry' in each for each in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
