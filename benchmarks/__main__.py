@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 
 from benchmarks.measures import (
+    caches,
     deep,
     direct,
     idle,
     importing,
     large,
     latency,
-    records,
+    queues,
     shared,
     signals,
     spool_load,
@@ -38,7 +39,6 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "one-core": latency.run_one_core,
     "wakeups": wakeups.run,
     "large": large.run,
-    "records": records.run,
     "raise": signals.run_raise,
     "behind": signals.run_behind,
     "timers": timers.run,
@@ -48,6 +48,8 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "spool-backlog": spool_load.run_backlog,
     "spool-scheduled": spool_load.run_scheduled,
     "spool-fsync": spool_load.run_fsync,
+    "queues": queues.run,
+    "caches": caches.run,
     "idle": idle.run,
     "import": importing.run,
 }

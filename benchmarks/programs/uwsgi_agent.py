@@ -10,8 +10,10 @@ import importlib
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from benchmarks.programs.cache_loops import gets, sets
 from benchmarks.programs.channel import serve
 
 # Exists only inside a uWSGI process: type checkers cannot see it.
@@ -143,6 +145,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "ping": ping, "pong": pong, "tick": tick, "raise_signals": raise_signals,
     "registered": uwsgi.signal_registered, "pin": pin, "spool_many": spool_many,
     "spool_special": spool_special, "spool_notes": spool_notes,
+    "cache_sets": partial(sets, uwsgi.cache_update), "cache_gets": partial(gets, uwsgi.cache_get),
 }  # fmt: skip
 
 
