@@ -112,8 +112,16 @@ class Launcher:
 
     def wait_output(self, text: str, seconds: float = 20) -> None:
         """Wait until text stands in stdout."""
+        self.wait_for(lambda: text in self.stdout, f"{text!r} on stdout", seconds)
+
+    def wait_log(self, text: str, seconds: float = 20) -> None:
+        """Wait until text stands in stderr: what a line reports may be seen before the line is written."""
+        self.wait_for(lambda: text in self.stderr, f"{text!r} on stderr", seconds)
+
+    def wait_for(self, condition: Callable[[], object], what: str, seconds: float = 20) -> None:
+        """Wait until condition holds; AssertionError with all output when it does not."""
         try:
-            wait_until(lambda: text in self.stdout, seconds, f"{text!r} on stdout")
+            wait_until(condition, seconds, what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.output()}") from None
 

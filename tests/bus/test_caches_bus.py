@@ -58,7 +58,7 @@ def test_all_processes_have_it(bus_env: object, bus_name: str, tmp_path: Path) -
         with pytest.raises(BusStopped, match="its bus has stopped"):
             found["x"] = "y"
     with Launcher("--bus", bus_name, *options, cwd=tmp_path) as launcher, ipcmules.attach(bus_name):
-        assert "1 entries" in launcher.stderr
+        launcher.wait_log("1 entries")
         assert kept["k"] == b"v" == ipcmules.cache("b")["k"]
         assert found.get("m1") is None and found["app"] == b"loaded"  # the one that was opened before
 

@@ -96,9 +96,9 @@ def test_a_bus_from_files(bus_env: BusEnvironment, bus_name: str, program: str) 
     options = [f"--ini={bus_env.directory}/bus.ini", f"--config={bus_env.directory}/bus.toml"]
     with Launcher(*options) as launcher:
         launcher.wait_output("mule 1 ['from-ini'] __main__\n")
-        assert "ready: 3 mules, 2 farms, 0 workers, 4 locks" in launcher.stderr
+        launcher.wait_log("ready: 3 mules, 2 farms, 0 workers, 4 locks")
         assert launcher.stderr.count("options that have no meaning here") == 1
-        assert "bus.ini: base" in launcher.stderr
+        launcher.wait_log("bus.ini: base")
 
 
 def test_the_app_is_loaded_from_the_current_directory(bus_env: BusEnvironment, bus_name: str) -> None:
@@ -128,7 +128,7 @@ def test_workers(bus_env: BusEnvironment, bus_name: str) -> None:
     )
     options = ["--bus", bus_name, "-p", "2", "--import", "app"]
     with Launcher(*options, cwd=bus_env.directory) as launcher:
-        assert "0 mules, 0 farms, 2 workers, 1 lock" in launcher.stderr
+        launcher.wait_log("0 mules, 0 farms, 2 workers, 1 lock")
         launcher.wait_output("worker 1\n")
         launcher.wait_output("worker 2\n")
 

@@ -272,7 +272,7 @@ def test_a_reload_that_fails_takes_back(bus_env: BusEnvironment, bus_name: str, 
             TICK.format(milliseconds=20, version=2) + "@timer(9)\ndef new(n): pass\nraise SystemError",
         )
         reload(bus_name, code=1)
-        assert "SystemError" in launcher.stderr
+        launcher.wait_log("SystemError")
         # And one whose processes cannot live, which are rolled back.
         app(
             tmp_path,

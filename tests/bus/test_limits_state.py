@@ -63,6 +63,7 @@ def test_a_message_in_hand_waits_in_shared_memory(bus_env: BusEnvironment, bus_n
                 bus.mule_msg(each, 1)
         wait_until(lambda: len(spill.listing(where)) == 2, what="the messages in shared memory")
         wait_until((app.parent / "seen").exists, what="the next message")
+        launcher.wait_log("nothing can be kept in")
         assert launcher.stderr.count("nothing can be kept in") == 1
         os.unlink(where.kept)
         wait_until(lambda: letters(where) == [b"die", b"die"], what="the dead letters")

@@ -243,7 +243,7 @@ def test_the_command_is_on_the_bus(bus_env: BusEnvironment, bus_name: str, echo:
     command = [sys.executable, "-c", "import ipcmules; ipcmules.mule_msg('hello', 1)"]
     with start(bus_name, echo, command=command) as launcher:
         assert launcher.wait() == 0
-        assert "got hello" in launcher.stdout
+        launcher.wait_output("got hello")
 
 
 def test_a_killed_attached_worker_gives_its_number_back(

@@ -59,7 +59,7 @@ def test_a_mule_dies_while_the_template_is_stopped(bus_env: BusEnvironment, bus_
         assert kill.send(template, signal.SIGSTOP)
         run_cli("msg", "--bus", bus_name, "--mule", "1", "die")
         wait_until(lambda: launcher.stdout.count("entered") == 2, what="the successor")
-        assert f"(pid {template.pid}, state T: it is stopped" in launcher.stderr
+        launcher.wait_log(f"(pid {template.pid}, state T: it is stopped")
         assert not template.alive()
 
 

@@ -223,7 +223,7 @@ def test_a_second_master_all_the_same(bus_env: BusEnvironment, bus_name: str, ap
         os.kill(launcher.pid, signal.SIGCONT)
         assert launcher.wait(30) == 1
         assert launcher.stderr.count("has another master by now") == 1
-        assert f"(pid {os.getpid()})" in launcher.stderr
+        launcher.wait_log(f"(pid {os.getpid()})")
         assert "Traceback" not in launcher.stderr
         assert os.path.exists(where.description)
         os.close(other)

@@ -79,7 +79,7 @@ def test_no_stray_signal_ends_a_process(bus_env: BusEnvironment, bus_name: str, 
             "mule 1 (signal-only): pid ",
             "spooler 1 (",
         ):
-            assert words in launcher.stderr, launcher.output()
+            launcher.wait_log(words)
         launcher.wait_output("the app's own")
         assert run_cli("signal", "5", "--bus", bus_name).returncode == 0
         assert run_cli("msg", "--mule", "1", "x", "--bus", bus_name).returncode == 0

@@ -233,7 +233,7 @@ def test_buses_with_crons(bus_env: BusEnvironment, bus_name: str, tmp_path: Path
         os.kill(other.pid, signal.SIGKILL)
         processes = members(ours.parent)
         wait_until(lambda: "ended with code 4" in launcher.stderr, what="the exit code")
-        assert f"exit 4': {bus_name}\n" in launcher.stderr
+        launcher.wait_log(f"exit 4': {bus_name}\n")
         orphans = re.compile(r": orphan (\d+)$", re.MULTILINE)
         orphan = int(wait_until(lambda: orphans.search(launcher.stderr), what="the orphan")[1])
         listed = json.loads(run_cli("events", "--bus", bus_name, "--json").stdout)
@@ -244,7 +244,7 @@ def test_buses_with_crons(bus_env: BusEnvironment, bus_name: str, tmp_path: Path
         assert start_time(orphan)
         assert launcher.stop() == 0
         assert not any(map(start_time, [*processes, orphan]))
-        assert "killed after 2 s of mercy: commands of crons" in launcher.stderr
+        launcher.wait_log("killed after 2 s of mercy: commands of crons")
         wait_until(lambda: not any(map(start_time, left)), what="the end of the killed bus's cron")
 
 

@@ -67,7 +67,7 @@ def test_a_daemon_is_started_again_and_ends_with_the_bus(
         os.kill(first, signal.SIGKILL)
         parents, children = pids(family.parent, "parent", 2), pids(family.parent, "child", 2)
         wait_until(lambda: gone(first, child), what="the end of the first family")
-        assert "was killed by SIGKILL: starting it again" in launcher.stderr
+        launcher.wait_log("was killed by SIGKILL: starting it again")
         assert launcher.stop() == 0
         assert gone(*parents, *children)
 
@@ -100,7 +100,7 @@ def test_a_described_daemon(bus_env: BusEnvironment, bus_name: str) -> None:
             (out / "b").touch()
             pids(out, "began", 2)
             assert gone(first) and (out / "ended.QUIT").exists()
-            assert f"{out}/b was touched: daemon" in launcher.stderr
+            launcher.wait_log(f"{out}/b was touched: daemon")
             (out / "ended.QUIT").unlink()
             assert launcher.stop() == 0
             assert (out / "ended.QUIT").exists() and not (out / "ended.TERM").exists()

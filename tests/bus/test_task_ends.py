@@ -329,7 +329,8 @@ def test_on_a_full_disk_attempts_are_counted_all_the_same(ends: Ends, small_disk
         filler = small_disk / "filler"
         _fill(filler)
         wait_until(ends.dead, what="the task to be given up")
-        assert "attempt 3 of 3, given up" in launcher.stderr
+        launcher.wait_log("attempt 3 of 3, given up")
+        launcher.wait_log("cannot be written down")
         assert launcher.stderr.count("cannot be written down") == 1
     assert ends.ran() == ["fails"] * 3
 
