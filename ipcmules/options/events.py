@@ -30,7 +30,7 @@ class Events:
             "Run COMMAND at these times: numbers (-1 any, -5 every fifth) or a crontab expression.",
             SAME,
             in_bus="commands to run at certain times, each as --cron has it, or a config.CronCommand",
-            more="[Fields](#cron-fields-and-expressions)",
+            more="[Fields](reference/events.md#cron-fields-and-expressions)",
         ),
         Option(
             "cron2",
@@ -98,7 +98,7 @@ class Events:
             "Run CMD when task_dead, mule_died, queue_full ... happens, once a minute at most.",
             WORD,
             argument="",
-            more="[monitoring.md](monitoring.md#alarms)",
+            more="[Alarms](monitoring.md#alarms)",
         ),
     )
     alarms: tuple[str, ...] = entry(

@@ -31,7 +31,7 @@ class Spooler:
             "Run the tasks of a spool directory; NAME:N is the queue NAME with N spoolers (NAME:N,path=DIR).",
             SAME,
             aliases=("Q",),
-            more="The first one is the default of `spool()` ([spooler.md](spooler.md)).",
+            more="The first one is the default of `spool()` ([the spooler](spooler.md)).",
         ),
         Option(
             "spooler-external",

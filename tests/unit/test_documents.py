@@ -15,7 +15,8 @@ from ipcmules.cli.options import OPTIONS
 from ipcmules.cli.run import command
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-TEXT = (CHECKOUT / "docs" / "reference.md").read_text(encoding="utf-8")
+REFERENCE = sorted((CHECKOUT / "docs" / "reference").glob("*.md"))
+TEXT = "\n".join(each.read_text(encoding="utf-8") for each in REFERENCE)
 WORDS = set(re.findall(r"\w+", TEXT))
 #: The rows of all tables, by their first cells.
 ROWS = [each.split(" | ")[0] for each in TEXT.splitlines() if each.startswith("| ")]
@@ -65,7 +66,7 @@ def test_every_argument_of_bus_is_in_its_docstring() -> None:
 @pytest.mark.parametrize("name", sorted(set(ipcmules.__all__) - {"__version__"}))
 def test_every_public_name_is_there(name: str) -> None:
     getattr(ipcmules, name)
-    assert name in WORDS, f"docs/reference.md says nothing of {name}"
+    assert name in WORDS, f"docs/reference says nothing of {name}"
 
 
 def test_the_layers_are_those_of_the_contract() -> None:
