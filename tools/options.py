@@ -116,11 +116,10 @@ def table(name: str) -> str:
 
 
 def _group(title: str) -> str:
-    lines = ["| option | in `Bus()` | what it does |", "| --- | --- | --- |"]
+    lines = ["| option | what it does |", "| --- | --- |"]
     for each in TABLE:
         if each.group == title and each.flags:
-            names = f"`{argument(each)}`" if argument(each) else ""
-            lines.append(f"| {_names(each)} | {names} | {_meaning(each)} |")
+            lines.append(f"| {_names(each)} | {_meaning(each)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -129,7 +128,12 @@ def _names(option: Option) -> str:
     # [=VALUE] may be left out; [ROLE=]LEVEL is a value that begins so.
     joined = value if value.startswith("[=") else f" {value}" if value else ""
     first, *others = sorted(option.flags, key=lambda flag: flag != f"--{option.name}")
-    return ", ".join([f"`{first}{joined}`".replace("|", "\\|"), *(f"`{each}`" for each in others)])
+    return ", ".join([_cell(f"{first}{joined}"), *(f"`{each}`" for each in others)])
+
+
+def _cell(code: str) -> str:
+    """Code in a cell. A bar would end the cell, and a backslash before it is shown by some readers."""
+    return f"<code>{code.replace('|', '&#124;')}</code>" if "|" in code else f"`{code}`"
 
 
 def _meaning(option: Option) -> str:
@@ -137,7 +141,8 @@ def _meaning(option: Option) -> str:
     default = default_text(option)
     parts += [f"Default: `{default}`."] if default else []
     parts += ["Repeatable."] if option.kind.many else []
-    parts += [f"In `Bus()`: {option.in_bus}."] if option.in_bus and option.only != "files" else []
+    if argument(option) and option.only != "files":
+        parts += [f"Python: `Bus({argument(option)}=)`{', ' if option.in_bus else ''}{option.in_bus}."]
     parts += [option.more] if option.more else []
     return " ".join(parts)
 

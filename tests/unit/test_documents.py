@@ -15,11 +15,16 @@ from ipcmules.cli.options import OPTIONS
 from ipcmules.cli.run import command
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-REFERENCE = sorted((CHECKOUT / "docs" / "reference").glob("*.md"))
-TEXT = "\n".join(each.read_text(encoding="utf-8") for each in REFERENCE)
-WORDS = set(re.findall(r"\w+", TEXT))
-#: The rows of all tables, by their first cells.
-ROWS = [each.split(" | ")[0] for each in TEXT.splitlines() if each.startswith("| ")]
+REFERENCE = CHECKOUT / "docs" / "reference"
+WORDS = {
+    word for page in REFERENCE.glob("*.md") for word in re.findall(r"\w+", page.read_text(encoding="utf-8"))
+}
+
+
+def rows(page: str) -> list[str]:
+    """The first cells of all tables of a page."""
+    lines = (REFERENCE / page).read_text(encoding="utf-8").splitlines()
+    return [each.split(" | ")[0] for each in lines if each.startswith("| ")]
 
 
 def options_of_run() -> set[str]:
@@ -27,7 +32,7 @@ def options_of_run() -> set[str]:
 
 
 def options_in_tables() -> set[str]:
-    return {name for row in ROWS for name in re.findall(r"`(--?[A-Za-z][\w-]*)", row)}
+    return {name for row in rows("run.md") for name in re.findall(r"(?:`|<code>)(--?[A-Za-z][\w-]*)", row)}
 
 
 def test_every_option_of_run_is_in_the_table_and_no_other() -> None:
@@ -35,7 +40,7 @@ def test_every_option_of_run_is_in_the_table_and_no_other() -> None:
 
 
 def test_names_that_only_files_have_are_in_the_table() -> None:
-    given = {name for row in ROWS for name in re.findall(r"`([a-z][\w-]*)`", row)}
+    given = {name for row in rows("files.md") for name in re.findall(r"`([a-z][\w-]*)`", row)}
     # On the command line a single letter has a single hyphen; the name with a space is the [uwsgi] section's.
     only_files = {
         each for each in OPTIONS if not {f"--{each}", f"-{each}"} & options_of_run() and " " not in each
@@ -44,7 +49,8 @@ def test_names_that_only_files_have_are_in_the_table() -> None:
 
 
 def test_the_signature_of_bus_is_the_one_written_down() -> None:
-    written = re.search(r"```python\n(Bus\(.*?\))\n```", TEXT, re.DOTALL)
+    text = (REFERENCE / "bus.md").read_text(encoding="utf-8")
+    written = re.search(r"```python\n(Bus\(.*?\))\n```", text, re.DOTALL)
     assert written
     definition = ast.parse(f"def {written[1]}: pass").body[0]
     assert isinstance(definition, ast.FunctionDef)
