@@ -1,6 +1,6 @@
 """The reloads that were asked for: one after the other, and what came meanwhile is done after it, once.
 
-Knows when the bus may reload, and says in the table and the log what became of it; one by itself is reloader.py.
+Knows when the bus may reload, and says in the table and the log what became of it; one reload is reloader.py.
 """
 
 from __future__ import annotations
