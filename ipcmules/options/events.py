@@ -62,7 +62,7 @@ class Events:
         Option(
             "signal-timer",
             Kind("signal timer", metavar="'N SECONDS'", many=True),
-            "Raise signal N so often.",
+            "Raise signal N every SECONDS seconds.",
             SAME,
             aliases=("timer",),
             argument="",
@@ -70,7 +70,7 @@ class Events:
         Option(
             "signal-rbtimer",
             Kind("signal rbtimer", metavar="'N SECONDS [TIMES]'", many=True),
-            "Raise signal N so often, and so many times.",
+            "Raise signal N every SECONDS seconds, TIMES times.",
             SAME,
             aliases=("rbtimer",),
             argument="",

@@ -55,7 +55,7 @@ class Sockets:
         Option(
             "socket-allow",
             Kind("networks", metavar="NETWORK", many=True),
-            "Take them from NETWORK too.",
+            "Let machines of NETWORK send to --socket, too.",
             OURS,
             argument="",
         ),
