@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import re
 from pathlib import Path
 
 import click
-import pytest
 
 import ipcmules
 from ipcmules.cli.options import OPTIONS
@@ -16,9 +16,10 @@ from ipcmules.cli.run import command
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 REFERENCE = CHECKOUT / "docs" / "reference"
-WORDS = {
-    word for page in REFERENCE.glob("*.md") for word in re.findall(r"\w+", page.read_text(encoding="utf-8"))
-}
+
+
+def words(page: str) -> set[str]:
+    return set(re.findall(r"\w+", (REFERENCE / page).read_text(encoding="utf-8")))
 
 
 def rows(page: str) -> list[str]:
@@ -69,10 +70,21 @@ def test_every_argument_of_bus_is_in_its_docstring() -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("name", sorted(set(ipcmules.__all__) - {"__version__"}))
-def test_every_public_name_is_there(name: str) -> None:
-    getattr(ipcmules, name)
-    assert name in WORDS, f"docs/reference says nothing of {name}"
+def test_every_public_name_is_in_the_index_and_each_error_on_its_page() -> None:
+    names = set(ipcmules.__all__) - {"__version__"}
+    errors = {
+        each
+        for each in names
+        if isinstance(getattr(ipcmules, each), type) and issubclass(getattr(ipcmules, each), Exception)
+    }
+    assert names - errors - words("index.md") == set()
+    assert errors - words("errors.md") == set()
+
+
+def test_every_error_is_what_its_page_says_it_is_also() -> None:
+    page = (REFERENCE / "errors.md").read_text(encoding="utf-8")
+    for name, base in re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE):
+        assert issubclass(getattr(ipcmules, name), getattr(builtins, base)), name
 
 
 def test_the_layers_are_those_of_the_contract() -> None:
