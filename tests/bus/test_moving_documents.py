@@ -1,4 +1,4 @@
-"""The pages for who comes from Celery, RQ or huey, django.md and reference/asyncio.md: their programs, run."""
+"""The pages for who comes from Celery, RQ or huey, django.md and asyncio.md: their programs, run."""
 
 from __future__ import annotations
 
