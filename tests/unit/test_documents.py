@@ -83,9 +83,9 @@ def test_every_public_name_is_in_the_index_and_each_error_on_its_page() -> None:
 
 def test_every_error_is_what_its_page_says_it_is_also() -> None:
     page = (REFERENCE / "errors.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \((\w+)\) \|", page, re.MULTILINE)
-    assert rows
-    for name, base in rows:
+    found = re.findall(r"^\| `(\w+)` \((\w+)\) \|", page, re.MULTILINE)
+    assert found
+    for name, base in found:
         assert issubclass(getattr(ipcmules, name), getattr(builtins, base)), name
 
 
