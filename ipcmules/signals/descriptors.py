@@ -30,13 +30,10 @@ class Descriptors:
         if known is not None:
             return known
         try:
-            opened = fifos.open_fifo(self._where.fifo(fifos.name_of(endpoint, self._config)))
+            with exhaustion.explained("whoever handles the signal cannot be woken"):
+                opened = fifos.open_fifo(self._where.fifo(fifos.name_of(endpoint, self._config)))
         except FileNotFoundError:
             return None
-        except OSError as error:
-            if not exhaustion.refused(error):
-                raise
-            raise exhaustion.explain(error, "whoever handles the signal cannot be woken") from error
         kept = self._open.setdefault(endpoint, opened)
         if kept != opened:  # another thread was faster
             os.close(opened)
