@@ -88,8 +88,8 @@ class ReproducibleSdist(sdist):
 setup(
     name="ipcmules",
     version=version(),
-    description="Mules, farms, signals and locks for any Python application: a signal and message bus "
-    "and its launcher, on the kernel's own queues, without a broker",
+    description="Background work for Python programs without a broker: mules, tasks, signals, timers, locks "
+    "and caches on the Linux kernel's own queues, and uWSGI's API for them",
     long_description=description(),
     long_description_content_type="text/markdown",
     author="the ipcmules authors",
