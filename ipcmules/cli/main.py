@@ -87,7 +87,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     help="Print the version.",
 )
 def _group() -> None:
-    """Mules, farms, signals and locks for any Python application."""
+    """Background work for Python programs: mules, tasks, signals, timers, locks."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
