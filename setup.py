@@ -31,7 +31,8 @@ def version() -> str:
 def description() -> str:
     """README.md as a package index shows it, which has no files beside it.
 
-    A link to a file of the repository leads to REPOSITORY; without one its words stay, as text.
+    A link to a file of the repository leads to REPOSITORY; without one its words stay, as text. The commands
+    for a checkout, at the top, are left out.
     """
 
     def elsewhere(link: "re.Match[str]") -> str:
@@ -39,6 +40,7 @@ def description() -> str:
         return f"[{words}]({REPOSITORY}/blob/v{version()}/{path})" if REPOSITORY else words
 
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    text = re.sub(r"^    make .*\n+", "", text, flags=re.MULTILINE)
     return re.sub(r"\[([^][]*)\]\((?![a-z]+:|#)([^()\s]+)\)", elsewhere, text)
 
 
