@@ -20,6 +20,7 @@ from ipcmules.member import membership
 
 if TYPE_CHECKING:
     from ipcmules.bus.config import BusConfig
+    from ipcmules.kernel.processes import ProcessId
     from ipcmules.member.membership import Membership
 
 Result = TypeVar("Result")
@@ -179,9 +180,26 @@ def _claim(member: Membership, siblings: int) -> None:
         from ipcmules.member import workers
 
     try:
-        workers.claim(member, siblings=siblings)
+        workers.claim(member, siblings=siblings, parent=_parent(member, siblings))
     except (IpcMulesError, OSError) as error:
         _log(f"this web worker has no number: {error}")
+
+
+def _parent(member: Membership, siblings: int) -> ProcessId:
+    """Who starts another worker when this one has ended: the server's parent process.
+
+    This process itself where there is none: the master starts it again, and says so (command_reload.py).
+    """
+    with importing:
+        from ipcmules.bus import webservers
+        from ipcmules.kernel import processes
+        from ipcmules.kernel.processes import ProcessId
+
+    pid = os.getppid()
+    parent = ProcessId(pid, processes.start_time(pid))
+    if siblings or any(each.process == parent for each in webservers.found(member.where)):
+        return parent
+    return processes.current()
 
 
 def _membership() -> Membership | None:

@@ -33,6 +33,14 @@ FILES = {
         inherit = last.ini
         ini = other.ini:named
         """,
+    "sections that are not there": """
+        [uwsgi]
+        ini = :%(undefined)
+        set = base=deep
+        ini = :%(base)
+        ini = other.ini:nobody
+        after = 1
+        """,
     "lines": """
         # comment
         ; another
