@@ -36,8 +36,6 @@ FILES = {
     "sections that are not there": """
         [uwsgi]
         ini = :%(undefined)
-        set = base=deep
-        ini = :%(base)
         ini = other.ini:nobody
         after = 1
         """,
