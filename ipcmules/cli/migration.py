@@ -73,6 +73,7 @@ def read(path: str, server: str) -> Migration:
                 text = f"stands in '{entry.block}', which holds here: {text}"
         lines.append(Line(_where(entry), entry.key, entry.value, kind, text))
     site = serving.site(holding)
+    site.log = next((value for key, value in reversed(taken) if key == "log-file"), "")
     words = serving.command(site, server)
     lines = [
         replace(each, kind="left") if each.kind == "server" and each.key not in site.asked else each

@@ -33,6 +33,7 @@ class Site:
     prefix: str = ""  #: SCRIPT_NAME
     directory: str = "."
     state: str = ""  #: where the bus keeps what outlives it, '' for the usual place
+    log: str = ""  #: the file that everything prints to, '' for stderr
     paths: list[str] = field(default_factory=list)  #: for PYTHONPATH
     home: str = ""
     values: dict[str, str] = field(default_factory=dict)  #: the last value of each option
@@ -168,8 +169,8 @@ def command(found: Site, server: str) -> list[str]:
             f"{server} has no greenlets but threads, and does not run an application that calls gevent's "
             "patch_all() itself: take the call out, or use --server gunicorn"
         )
-    if server != "gunicorn" and log_file(found):
-        found.notes.append(f"{server} writes to stderr: put that into {log_file(found)}, or use --systemd")
+    if found.get("daemonize", "daemonize2"):
+        found.notes.append("it stays in the foreground: let a service manager start it (--systemd)")
     if found.factory and server != "gunicorn":
         return [program, *words, "--factory", application.removesuffix("()")]
     return [program, *words, application]
@@ -204,7 +205,6 @@ def _gunicorn(found: Site) -> list[str]:
         ("--certfile", found.certificate[0]),
         ("--keyfile", found.certificate[1]),
         ("--umask", _mask(found) or found.get("umask")),  # of its socket alone
-        ("--error-logfile", log_file(found)),
         ("--access-logfile", _access_log(found)),
         ("--name", found.get("procname", "procname-prefix", "procname-prefix-spaced").strip()),
         ("--env", f"SCRIPT_NAME={found.prefix}" if found.prefix else ""),
@@ -242,15 +242,6 @@ def _mask(found: Site) -> str:
     return f"0{masked}" if mode else ""
 
 
-def log_file(found: Site) -> str:
-    """The file that uWSGI writes its log to, '' for none."""
-    text = found.get("logto", "logto2", "daemonize", "daemonize2", "logger")
-    kind, colon, rest = text.partition(":")
-    if colon and kind == "file":
-        return rest
-    return text if "/" in text and not colon else ""
-
-
 def _access_log(found: Site) -> str:
     kind, _, file = found.get("req-logger", "logger-req").partition(":")
     if kind == "file" and file:
@@ -281,6 +272,8 @@ def _granian(found: Site) -> list[str]:
         ("--ssl-certificate", found.certificate[0]),
         ("--ssl-keyfile", found.certificate[1]),
         ("--url-path-prefix", found.prefix),
+        ("--workers-lifetime", _at_least(found.number("max-worker-lifetime"), 60)),
+        ("--workers-max-rss", found.number("reload-on-rss", "evil-reload-on-rss")),
     )
     if found.get("harakiri"):
         found.notes.append("granian has no timeout for a request (harakiri)")
@@ -297,6 +290,7 @@ def _uvicorn(found: Site) -> list[str]:
         found,
         ("--workers", found.number("processes", "workers", "p")),
         ("--limit-max-requests", found.number("max-requests")),
+        ("--limit-max-requests-jitter", found.number("max-requests-delta")),
         ("--backlog", found.number("listen", "l")),
         ("--ssl-certfile", found.certificate[0]),
         ("--ssl-keyfile", found.certificate[1]),

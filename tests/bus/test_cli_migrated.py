@@ -35,6 +35,7 @@ hook-as-user-atexit = write:../end exit
 exec-asap = exit 0
 cache2 = name=x,items=10
 vacuum = true
+logto = site.log
 """
 
 APP = """
@@ -94,8 +95,9 @@ def test_the_printed_command(
     assert words[:4] == ["ipcmules", "run", "--config", "site.toml"]
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     command = words[words.index("--") + 1 :]
-    with Launcher("--bus", bus_name, "--config", "site.toml", command=command, cwd=tmp_path) as launcher:
-        path = tmp_path / "run" / "site.sock"
+    options = ("--bus", bus_name, "--config", "site.toml")
+    with Launcher(*options, command=command, cwd=tmp_path, ready=False) as launcher:
+        path, log = tmp_path / "run" / "site.sock", tmp_path / "site.log"
         wait_until(path.exists, 30, "the socket")
 
         def answer() -> dict[str, object] | None:
@@ -107,7 +109,8 @@ def test_the_printed_command(
         found = wait_until(answer, 30, "an answer")
         assert (found["helper"], found["colour"]) == ("helps", "light blue")
         assert found["umask"] == 0o27 and (server == "uvicorn" or path.stat().st_mode & 0o060 == 0o060)
-        launcher.wait_output("mule b'hello'\n")
+        logged = ("mule b'hello'\n", " ready: ", "GET /")
+        wait_until(lambda: all(each in log.read_text() for each in logged), 30, "all of the log file")
         assert (tmp_path / "before").read_text() == "pre"
         assert (tmp_path / "forked").read_text() in ("one.", "one.one.")  # a worker each
         wait_until(lambda: (tmp_path / "after").exists() and (tmp_path / "after").read_text() == "post")
