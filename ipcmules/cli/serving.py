@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from ipcmules.compat.ini import Entry
 
@@ -41,10 +42,13 @@ class Site:
     asked: set[str] = field(default_factory=set)  #: the options that were looked at for the command
 
     def get(self, *names: str) -> str:
-        """The value of the first of the options that is given and not 0 or false."""
+        """The value of the first of the options that is given and not 0 or false: for the command."""
         self.asked.update(names)
-        found = (self.values.get(name, "") for name in names)
-        return next((each for each in found if each and each not in ("0", "false")), "")
+        return next((self.values[name] for name in names if self.has(name)), "")
+
+    def has(self, name: str) -> bool:
+        """True for an option that is given and not 0 or false, whatever becomes of it."""
+        return self.values.get(name, "") not in ("", "0", "false")
 
     def number(self, *names: str) -> str:
         """As get(), what of it is a number: uWSGI reads values with atoi(3), so words may follow."""
@@ -212,6 +216,9 @@ def _gunicorn(found: Site) -> list[str]:
     greenlets = found.number("gevent", "async")
     if greenlets:
         words += ["--worker-class", "gevent", "--worker-connections", greenlets]
+        lacking = [each for each in ("gevent", "packaging") if found.home or find_spec(each) is None]
+        if lacking:  # gunicorn's setup does not ask for them
+            found.notes.append(f"gunicorn's gevent workers need packages: pip install {' '.join(lacking)}")
     return [*words, "--reuse-port"] if found.get("reuse-port") else words
 
 
@@ -275,7 +282,7 @@ def _granian(found: Site) -> list[str]:
         ("--workers-lifetime", _at_least(found.number("max-worker-lifetime"), 60)),
         ("--workers-max-rss", found.number("reload-on-rss", "evil-reload-on-rss")),
     )
-    if found.get("harakiri"):
+    if found.has("harakiri"):
         found.notes.append("granian has no timeout for a request (harakiri)")
     return words if found.get("disable-logging") else [*words, "--access-log"]
 
@@ -295,7 +302,7 @@ def _uvicorn(found: Site) -> list[str]:
         ("--ssl-certfile", found.certificate[0]),
         ("--ssl-keyfile", found.certificate[1]),
     )
-    if found.get("harakiri"):
+    if found.has("harakiri"):
         found.notes.append("uvicorn has no timeout for a request (harakiri)")
     if found.prefix:
         words += ["--root-path", found.prefix]

@@ -159,6 +159,12 @@ def test_what_a_command_cannot_have_is_said() -> None:
         assert [each for each in words if each not in notes] == [], notes
 
 
+def test_packages_that_gevent_workers_need_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipcmules.cli.serving.find_spec", lambda name: None)
+    (note,) = migration.read("gevent.ini", "gunicorn").site.notes
+    assert note.endswith("need packages: pip install gevent packaging")
+
+
 def test_the_program_of_a_virtual_environment_is_named_by_its_path(here: Path) -> None:
     (here / "env" / "bin").mkdir(parents=True)
     for each in ("gunicorn", "ipcmules"):
