@@ -17,6 +17,7 @@ from ipcmules.api import presence
 from ipcmules.errors import IpcMulesError
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.member import membership
+from ipcmules.signals.identity import loads
 
 if TYPE_CHECKING:
     from ipcmules.bus.config import BusConfig
@@ -55,12 +56,14 @@ def _report(kind: str, reload: str) -> None:
         _log(f"the web server cannot be told to the bus, so a reload will not reach it: {error}")
 
 
+@loads
 def load(application: Callable[[], Result], siblings: int = 0) -> Result:
     """In a process that will serve requests: load what --import names, then what the server loads."""
     with loading(siblings):
         return application()
 
 
+@loads
 def preload(application: Callable[[], Result]) -> Result:
     """As load(), in a server's parent, whose children serve: it takes no number."""
     with loading(claims=False):

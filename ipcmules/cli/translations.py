@@ -74,6 +74,13 @@ def _mule(entry: Entry, _entries: Sequence[Entry]) -> Translated:
     return Translated([("mule", value)])
 
 
+def _application(entry: Entry, entries: Sequence[Entry]) -> Translated:
+    """module = app with callable = create(): the factory is called."""
+    name = next((each.value for each in reversed(entries) if each.key == "callable" and each.holds), "")
+    called = name.endswith("()") and ":" not in entry.value
+    return Translated([(entry.key, f"{entry.value}:{name}" if called else entry.value)])
+
+
 def _path(entry: Entry, _entries: Sequence[Entry]) -> Translated:
     if not entry.value:
         return Translated([])
@@ -272,6 +279,7 @@ _SPECIAL: dict[str, Callable[[Entry, Sequence[Entry]], Translated]] = {
     "env": _variable,
     "mule": _mule,
     **dict.fromkeys(("pythonpath", "python-path", "pp"), _path),
+    **dict.fromkeys(("module", "wsgi"), _application),
     "cron": _cron,
     "unique-cron": _cron,
     "cron2": _cron2,
