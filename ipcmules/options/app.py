@@ -35,8 +35,8 @@ class App:
         Option(
             "module",
             Kind("application", metavar="MODULE", many=True),
-            "The module of the WSGI application: as import, after the others; of MODULE:FACTORY() the factory "
-            "is called.",
+            "The module of the WSGI application: as import, after the others; of MODULE:FACTORY() "
+            "the factory is called.",
             SAME,
             file_names=("wsgi",),
             argument="",
@@ -123,6 +123,6 @@ class App:
             "Let the app import uwsgi and uwsgidecorators.",
             WORD,
             argument="",
-            more="[uwsgi.md](uwsgi.md)",
+            more="[uWSGI's module](uwsgi.md)",
         ),
     )
