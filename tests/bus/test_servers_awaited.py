@@ -117,3 +117,23 @@ def test_who_is_no_web_worker_does_not_take_its_number(
         assert joined.stdout == "3\n"
         (tmp_path / "hold").unlink()
         assert set(found.workers(2, {before[1]})) == {1, 2}
+
+
+def test_granian_stops_while_a_worker_loads_the_application(
+    bus_env: object, bus_name: str, tmp_path: Path
+) -> None:
+    """By itself it loses the stop, and waits for that worker for ever."""
+    more = {"GRANIAN_RESPAWN_FAILED_WORKERS": "true"}
+    with site(tmp_path, bus_name, "granian", source=WAITING, **more) as found:
+        before = found.workers(2)
+        parent = next(each.parent for each in found.notes("hook") if each.pid == before[1])
+        (tmp_path / "hold").touch()
+        killed(bus_name, before[1])
+
+        def loading() -> set[int]:
+            # The template and mules have loaded them too, but they are no children of the server's.
+            loaded = {each.pid for each in found.notes("tasks") if each.parent == parent}
+            return loaded - {*before.values()}
+
+        wait_until(loading, 30, "the next worker")
+        found.launcher.stop()
