@@ -55,8 +55,11 @@ class Migration:
 
 
 def read(path: str, server: str) -> Migration:
-    """Look at a configuration. server: one of catalogue.SERVERS. Raises ConfigError as ini.read()."""
-    entries = ini.read(path, blocks=True)
+    """Look at a configuration, UWSGI_* variables included. server: one of catalogue.SERVERS.
+
+    Raises ConfigError as ini.read().
+    """
+    entries = ini.read(path, blocks=True, environment=True)
     holding = [each for each in entries if each.holds]
     lines: list[Line] = []
     taken: list[tuple[str, str]] = []
