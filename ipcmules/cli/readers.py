@@ -125,8 +125,10 @@ def _alarm_command(text: str) -> tuple[str, ...]:
 
 
 def _application(text: str) -> tuple[str, ...]:
-    # uWSGI's 'module' may name the callable too: app:application. Loading the module is enough.
-    return (nonblank(text.partition(":")[0], "module"),)
+    # uWSGI's 'module' may name the callable too: app:application. Loading the module is enough, but for
+    # app:create(), which is called.
+    module, _, name = text.partition(":")
+    return (f"{nonblank(module, 'module')}:{name}" if name.endswith("()") else nonblank(module, "module"),)
 
 
 def _application_file(text: str) -> tuple[str, ...]:

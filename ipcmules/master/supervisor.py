@@ -183,7 +183,7 @@ class Supervisor:
     def reload_command(self) -> None:
         """The mules have the new code: have the web server load it."""
         if self._stop is None:
-            command_reload.reload(self._programs, self._objects.where, self._config)
+            command_reload.reload(self._programs, self._objects.where, self._config, self._objects.table)
 
     def reconfigured(self) -> None:
         """A reload has brought another configuration, or taken it back."""
