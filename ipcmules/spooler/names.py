@@ -36,6 +36,8 @@ HISTORY = "ipcmules_history_on_"
 OURS = "ipcmules_"
 DEAD = "dead"
 RESULTS = "results"
+#: Numbered directories within numbered directories, as uWSGI goes through them; there is no end otherwise.
+DEEPEST = 8
 #: Keys of a task that say how to enqueue it, as str and as bytes.
 SPECIAL = frozenset({"spooler", b"spooler", "at", b"at", "priority", b"priority", "body", b"body"})
 

@@ -255,6 +255,7 @@ class Runner:
         assert self.together is not None
         if not self.together:
             self._enter(run.name, -1)
+            database.refresh()
         run.figures = self.began(run.function.name)
         current_task = self.ending.current_of(run)
         error = self.together.begin(run, task, env, current_task, self._limit_of(run.function))
