@@ -14,16 +14,17 @@ import errno
 import fcntl
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ipcmules.errors import SpoolWriteError
-from ipcmules.kernel import linux
+from ipcmules.kernel import exhaustion, linux
 from ipcmules.kernel.interruption import noted, opened
 from ipcmules.spooler import at_once, claim, directory, names
 from ipcmules.spooler.claim import Refusal
 from ipcmules.spooler.request import Request
 
 _UNNAMED = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NAMED = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 MODE = 0o600
 #: A body up to this size is written with the arguments, in one call.
@@ -108,6 +109,55 @@ class Writer:
             return ""
         except OSError as error:
             raise self.failed(error) from error
+
+    def put_many(self, requests: Sequence[Request], found: list[str]) -> bool:
+        """Write tasks with the same priority, as put_at_once() where that can be. found: gets their names as
+        they are there. Returns True where it was, for all. Raises as put()."""
+        if self.fsync or any(
+            body or at or len(head) > at_once.LONGEST for head, body, at, *_rest in requests
+        ):
+            for each in requests:
+                found.append(self.put(each.head, each.body, each.at, each.priority))
+            return False
+        priority = requests[0].priority
+        if priority not in self._known:
+            self._make(priority)
+        heads = [each.head for each in requests]
+        try:
+            try:
+                return self._put_many(priority, heads, found)
+            except FileNotFoundError:  # removed since
+                self._make(priority)
+                return self._put_many(priority, heads, found)
+        except SpoolWriteError:
+            raise
+        except OSError as error:
+            raise self.failed(error) from error
+
+    def _put_many(self, priority: str, heads: list[bytes], found: list[str]) -> bool:
+        """As put_many(). Raises FileNotFoundError where there is no such directory; then none is written."""
+        before = f"{priority}/" if priority else ""
+        here: list[int] = []
+        is_told = True
+        try:
+            directory = noted(here, os.open, f"{self.directory}/{before}", _DIRECTORY)
+            while heads:
+                given, so_far = names.new_names(len(heads), self._mark), len(found)
+                found += [before + name for name in given]  # for who takes them back if a handler raises
+                put = at_once.put_many(directory, given, heads)
+                del found[so_far + put.whole :]
+                for number in reversed(put.swept):
+                    del found[so_far + number]
+                for number in put.swept:
+                    is_told = False
+                    found.append(self.put(heads[number], priority=priority))
+                if put.error is not None and not (put.whole and exhaustion.no_descriptor(put.error)):
+                    raise put.error
+                heads = heads[put.whole :]  # their descriptors are free again
+        finally:
+            for each in here:
+                os.close(each)
+        return is_told
 
     def take_back(self, names: Iterable[str]) -> None:
         """Remove tasks again, but for those that somebody has."""
@@ -283,7 +333,7 @@ def _fsync_directory(path: str) -> None:
     """The name is on the disk only when the directory is (fsync(2))."""
     found: list[int] = []
     try:
-        os.fsync(noted(found, os.open, path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        os.fsync(noted(found, os.open, path, _DIRECTORY))
     finally:
         for each in found:
             os.close(each)
