@@ -166,30 +166,43 @@ class Writer:
 
     def _put(self, head: bytes, body: bytes | memoryview, at: int, priority: str, name: str) -> str:
         where = f"{self.directory}/{priority}" if priority else self.directory
-        if self._unnamed:
-            try:
-                file = opened(where, _UNNAMED, MODE)
-            except OSError as error:
-                if error.errno not in _NO_UNNAMED:
-                    raise
-                self._unnamed = False
+        found: list[int] = []
+        try:
+            if self._unnamed:
+                self._unnamed = self._has_unnamed(found, where)
+            if found:
+                self._unnamed = self._put_unnamed(found[0], head, body, at, where, name)
+        finally:
+            for each in found:
+                os.close(each)
         if not self._unnamed:
             return self._put_named(head, body, at, where, priority, name)
-        with file:
-            number = file.fileno()
-            if body or at or self.fsync:
-                _fill(number, head, body, at)
-                if self.fsync:
-                    self._before_link(number)
-            elif os.write(number, head) != len(head):
-                raise _full()
-            linked = _link(number, f"{where}/{name}")
-            if self.fsync and linked:
-                self._after_link(number, where, name)
-        if not linked:
-            self._unnamed = False
-            return self._put_named(head, body, at, where, priority, name)
         return f"{priority}/{name}" if priority else name
+
+    def _has_unnamed(self, found: list[int], where: str) -> bool:
+        """Open a file without a name. False where there are none. Raises OSError."""
+        try:
+            noted(found, os.open, where, _UNNAMED, MODE)
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+            return False
+        return True
+
+    def _put_unnamed(
+        self, file: int, head: bytes, body: bytes | memoryview, at: int, where: str, name: str
+    ) -> bool:
+        """Write a file and give it its name. False where that cannot be given. Raises OSError."""
+        if body or at or self.fsync:
+            _fill(file, head, body, at)
+            if self.fsync:
+                self._before_link(file)
+        elif os.write(file, head) != len(head):
+            raise _full()
+        linked = _link(file, f"{where}/{name}")
+        if self.fsync and linked:
+            self._after_link(file, where, name)
+        return linked
 
     def _before_link(self, file: int) -> None:
         """Nothing may have a name on the disk whose contents are not there."""

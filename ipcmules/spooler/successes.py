@@ -9,11 +9,25 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ipcmules.spooler import names, outcomes
 from ipcmules.spooler.calls import SpoolFunction
+
+
+def _number(value: int) -> tuple[str, bytes, str]:
+    """As outcomes.pack(), in a fraction of the time."""
+    return ("json", b"%d" % value, "") if -_LARGE < value < _LARGE else outcomes.pack(value)
+
+
+#: Larger ones JSON does not keep (outcomes.py).
+_LARGE = 1 << 63
+_SIMPLE: dict[type, Callable[[Any], tuple[str, bytes, str]]] = {
+    int: _number,
+    type(None): lambda _value: ("json", b"null", ""),
+}
 
 
 class Successes:
@@ -34,7 +48,7 @@ class Successes:
         nothing is said."""
         if directory != self._directory:
             self._directory, self._open = directory, partial(os.open, dir_fd=directory)
-        encoding, value, problem = ("json", b"null", "") if returned is None else outcomes.pack(returned)
+        encoding, value, problem = _SIMPLE.get(returned.__class__, outcomes.pack)(returned)
         if problem:
             return False
         line = self._lines.get(function.whole) or self._line(function.whole)
