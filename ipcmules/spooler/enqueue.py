@@ -138,7 +138,7 @@ class Writer:
         """As put_many(). Raises FileNotFoundError where there is no such directory; then none is written."""
         before = f"{priority}/" if priority else ""
         here: list[int] = []
-        is_told = True
+        is_told, first = True, len(found)
         try:
             directory = noted(here, os.open, f"{self.directory}/{before}", _DIRECTORY)
             while heads:
@@ -152,6 +152,8 @@ class Writer:
                     is_told = False
                     found.append(self.put(heads[number], priority=priority))
                 if put.error is not None and not (put.whole and exhaustion.no_descriptor(put.error)):
+                    if len(found) > first:  # some may have been run: to begin anew would run them twice
+                        raise self.failed(put.error) from put.error
                     raise put.error
                 heads = heads[put.whole :]  # their descriptors are free again
         finally:

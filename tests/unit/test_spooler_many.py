@@ -177,3 +177,21 @@ def test_a_directory_of_a_priority_that_went_is_made_again(place: Path) -> None:
     (place / "1").rmdir()
     tasks = ipcmules.spool_many(many_unit, range(20), spooler=str(place), priority=1)
     assert {each.status() for each in tasks} == {"waiting"}
+
+
+def test_a_directory_that_goes_in_between_is_an_error_and_none_is_written_twice(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = 0
+
+    def open_(path: str, flags: int, mode: int, *, dir_fd: int) -> int:
+        nonlocal opened
+        opened += 1
+        if opened == 30:  # all before it were run
+            raise FileNotFoundError(errno.ENOENT, "gone", path)
+        return os.open(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(at_once, "_open", open_)
+    with pytest.raises(SpoolWriteError):
+        ipcmules.spool_many(many_unit, range(50), spooler=str(place))
+    assert opened == 30 and _files(place) == []
