@@ -76,6 +76,7 @@ setup(
             "servers/site/*.py",
             "compat/uwsgi-options.txt",
             "django/templates/admin/ipcmules/spooledtask/*.html",
+            "web/static/*",
         ]
     },
     zip_safe=False,
@@ -110,6 +111,7 @@ setup(
             "django-tasks>=0.12",  # the tasks of Django before 6.0
             "flask>=3",
             "fastapi>=0.115",
+            "starlette>=0.40",
             "uwsgiconf>=2.4",
             "PyYAML>=6",
             "gevent>=24; python_version<'3.14'",
@@ -125,6 +127,8 @@ setup(
         "cache": ["lmdb>=3"],
         # --metrics.
         "metrics": ["prometheus_client>=0.20"],
+        # --web and `ipcmules web`.
+        "web": ["starlette>=0.40", "uvicorn>=0.30"],
         # Configurations of uWSGI's that are YAML.
         "yaml": ["PyYAML>=6"],
         "lint": [
@@ -155,6 +159,8 @@ setup(
             # What reads uWSGI's statistics.
             "uwsgitop>=0.12",
             "uwsgi-exporter>=0.1.4",
+            # For the page in a real browser: the machine's Chromium, without which these tests skip themselves.
+            "playwright>=1.40",
             "eventlet>=0.40",
         ],
         # The peers that benchmarks/ compares with. They are built from source: a C compiler is needed.
