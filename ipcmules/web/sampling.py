@@ -31,14 +31,14 @@ _STEP, _KEPT = 5.0, 720
 
 @dataclass(frozen=True)
 class Point:
-    """A point of all plots: rates a second since the one before, what waits, and how long tasks took, which
-    is None where none has ended. oldest: for how long the first task that is due has been waiting."""
+    """A point of all plots: rates a second since the one before, None where there is none; what waits; how
+    long tasks took, None where none has ended. oldest: for how long the first task that is due has waited."""
 
     time: float
-    messages: float
-    signals: float
-    tasks: float
-    failures: float
+    messages: float | None
+    signals: float | None
+    tasks: float | None
+    failures: float | None
     queued: int
     waiting: int
     half: float | None
@@ -146,12 +146,16 @@ def _point(before: Snapshot | None, after: Snapshot) -> Point:
     ended = _ended(before, after)
     count = sum(ended.buckets)
     places = after.tasks.directories
+
+    def rate(value: float) -> float | None:
+        return round(value, 3) if between.seconds else None
+
     return Point(
         time=round(after.time, 2),
-        messages=round(between.messages, 3),
-        signals=round(between.signals, 3),
-        tasks=round(between.tasks, 3),
-        failures=round(between.failures, 3),
+        messages=rate(between.messages),
+        signals=rate(between.signals),
+        tasks=rate(between.tasks),
+        failures=rate(between.failures),
         queued=_queued(after),
         waiting=sum(each.waiting for each in places),
         half=round(ended.quantile(0.5), 6) if count else None,

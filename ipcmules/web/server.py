@@ -59,6 +59,8 @@ def serve(
         lifespan="off",
         log_config=None,
         access_log=False,
+        # Whoever can connect could fill the log with what it says of requests that are none.
+        log_level="critical",
         proxy_headers=False,
         server_header=False,
         date_header=False,

@@ -5,6 +5,7 @@ So it is the same after a restart, and another process of the user can tell it (
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
@@ -26,17 +27,27 @@ def token(where: Places, path: str = "") -> str:
     if path:
         return read(path)
     made = os.path.join(private_state(where), _FILE)
-    try:
-        file = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return read(made)
-    except OSError as error:
-        raise AccessError(f"{made} cannot be made: {error.strerror}: make room there") from error
-    try:
-        os.write(file, f"{secrets.token_urlsafe(32)}\n".encode())
-    finally:
-        os.close(file)
+    if not os.path.lexists(made):
+        _make(made)
     return read(made)
+
+
+def _make(path: str) -> None:
+    """It appears whole or not at all; where two processes make one, the first one's stays."""
+    temporary = f"{path}.{secrets.token_hex(8)}"
+    try:
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(file, f"{secrets.token_urlsafe(32)}\n".encode())
+        finally:
+            os.close(file)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            os.unlink(temporary)
+    except OSError as error:
+        raise AccessError(f"{path} cannot be made: {error.strerror}: make room there") from error
 
 
 def read(path: str) -> str:

@@ -93,9 +93,16 @@ def test_letters_events_and_processes(bus_env: BusEnvironment, bus_name: str, tm
             client.do("events/run", id=events[name]["id"])
         wait_until(lambda: {"seldom", "nightly"} <= set(shown.ran()), what="the runs")
         launcher.wait_log("cron-said")
-        client.do("events/pause", id=events["seldom"]["id"], paused=True)
+        assert run_cli("events", "pause", "--bus", bus_name, events["seldom"]["id"][:12]).returncode == 0
+        assert "paused" in run_cli("events", "--bus", bus_name).stdout
         found = {each["handler"]: each for each in client.get("events")["events"]}
         assert found["seldom"]["paused"] and found["seldom"]["last"] and found["echo cron-said"]["ticks"] == 1
+        client.do("events/pause", id=events["seldom"]["id"], paused=False)
+        assert not any(each["paused"] for each in client.get("events")["events"])
+        again = run_cli("events", "--bus", bus_name, "run", events["seldom"]["id"])
+        assert again.returncode == 0 and "told to run" in again.stdout
+        wait_until(lambda: shown.ran().count("seldom") == 2, what="one more run")
+        assert run_cli("events", "run", "--bus", bus_name, "no-such").returncode == 2
         assert client.ask("/api/events/run", {"id": "0" * 32}).code == 404
         # Stacks, of processes that go on.
         before = take(places(bus_name))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ipcmules.web import guard
+from ipcmules.bus.places import places
+from ipcmules.errors import ConfigError
+from ipcmules.web import guard, tokens
 from ipcmules.web.guard import Guard, Terms
 
 TOKEN = "a-token-of-twenty-letters"
@@ -135,3 +139,16 @@ def test_what_every_answer_says() -> None:
         assert headers[b"cache-control"] == b"no-store"
         assert not any(name.startswith(b"access-control-") for name in headers)
     assert TOKEN not in repr(Terms(TOKEN))
+
+
+def test_a_token_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IPCMULES_STATE_DIR", str(tmp_path / "state"))
+    where = places("tokens")
+    with ThreadPoolExecutor(8) as executor:
+        found = set(executor.map(lambda _number: tokens.token(where), range(32)))
+    assert len(found) == 1
+    [path] = Path(where.state).iterdir()
+    assert path.read_text() == f"{found.pop()}\n" and path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o640)
+    with pytest.raises(ConfigError, match="open to others"):
+        tokens.token(where)

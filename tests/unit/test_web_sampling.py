@@ -57,14 +57,17 @@ def _run(work: Callable[[Sampler, Bus], Coroutine[Any, Any, None]], background: 
     asyncio.run(both())
 
 
-def test_points_of_an_hour() -> None:
+def test_points_of_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sampling._KEPT * sampling._STEP == 3600
+    monkeypatch.setattr(sampling, "_KEPT", 40)
+
     async def work(sampler: Sampler, bus: Bus) -> None:
-        for _ in range(800):
+        for _ in range(50):
             await sampler._sample()
         points = sampler.since(0)
-        assert len(points) == 720
+        assert len(points) == 40
         time, messages, _signals, _tasks, _failures, _queued, _waiting, half, most, _oldest = points[-1]
-        assert (time, messages) == (1000.0 + 5 * 800, 2.0)
+        assert (time, messages) == (1000.0 + 5 * 50, 2.0)
         assert half is not None and most is not None and 0.0015 < half <= most < 0.003
         assert [each[0] for each in sampler.since(time - 5)] == [time]  # type: ignore[operator]
         bus.step = 0

@@ -274,15 +274,14 @@ function wrongs(seen) {
 /* The pages: each has element, show() with what state has, and perhaps load() for more */
 
 const sum = (list, key) => list.reduce((all, each) => all + (each[key] ?? 0), 0);
-const perSecond = (value) => number(value);
 
 class Overview {
   constructor() {
     this.wrong = h("section", { class: "card wrong" });
     this.numbers = h("dl", { class: "numbers" });
     this.plots = [
-      new Plot("A second", [["messages", 1, perSecond], ["signals", 2, perSecond], ["tasks", 3, perSecond], ["exceptions", 4, perSecond]]),
-      new Plot("Waiting", [["messages", 5, (value) => number(value, 0)], ["tasks", 6, (value) => number(value, 0)]], 2),
+      new Plot("A second", [["messages", 1, number], ["signals", 2, number], ["tasks", 3, number], ["exceptions", 4, number]]),
+      new Plot("Waiting", [["messages", 5, number], ["tasks", 6, number]], 2),
       new Plot("Tasks take", [["half of them", 7, duration], ["95%", 8, duration]]),
       new Plot("The oldest task waits", [["for", 9, duration]]),
     ];
