@@ -15,6 +15,8 @@ from ipcmules.cli.assembly import check_web
 from ipcmules.cli.target import bus_option, bus_places
 from ipcmules.wire import packets
 
+#: Exit code for Ctrl-C, as of the other commands.
+INTERRUPTED = 130
 _USUAL = "127.0.0.1:8791"
 
 
@@ -73,12 +75,19 @@ def _serve(
 
     log.identify(where.bus, "web")
     sockets = Sockets("address", addresses, os.getcwd(), say=False)
+
+    def end(code: int) -> None:
+        # At once: a request that is answered just now, or an action, must not hold it up.
+        sockets.close()
+        os._exit(code)
+
+    signal.signal(signal.SIGTERM, lambda *_: end(0))
+    signal.signal(signal.SIGINT, lambda *_: end(INTERRUPTED))
     try:
         listeners = [socket.socket(fileno=os.dup(each)) for each in sockets.descriptors]
         for each in listeners:
             click.echo(f"bus {where.bus}: {_link(each, token)}")
         sys.stdout.flush()
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         main.serve(where, listeners, hosts, token_file, read_only)
     finally:
         sockets.close()

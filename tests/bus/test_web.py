@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -150,21 +152,19 @@ def test_who_may(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None
         path = tmp_path / "page.sock"
         assert path.stat().st_mode & 0o777 == 0o600
         assert Client(str(path), client.token).get("overview")["bus"] == bus_name
-        # A page that only shows, of a process of its own; it ends with SIGTERM and takes its socket along.
-        own = ("web", "--bus", bus_name, "--read-only", "--address", "127.0.0.1:0", "--address", "own.sock")
-        with subprocess.Popen(
-            [sys.executable, "-m", "ipcmules", *own], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            address, _slash, token = line.partition("http://")[2].strip().partition("/#token=")
+        # A page that only shows, of a process of its own, which ends with SIGTERM and removes its socket.
+        with _own_page("--bus", bus_name, "--read-only", "--address", "own.sock", cwd=tmp_path) as (
+            own,
+            link,
+        ):
+            address, _slash, token = link.partition("/#token=")
             assert token == client.token
             showing = Client(address, token)
             assert showing.get("overview")["read_only"] is True
             for action in ("tasks/drop", "reload", "stacks"):
                 assert showing.ask(f"/api/{action}", {"process": "mule1"}).code == 403
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            own.send_signal(signal.SIGTERM)
+            assert own.wait(20) == 0
         assert not (tmp_path / "own.sock").exists()
         # Who says half a request is hung up on.
         assert silent.recv(100) == b""
@@ -178,25 +178,19 @@ def test_who_may(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None
 
 def test_without_the_bus(bus_env: BusEnvironment, bus_name: str) -> None:
     """The page shows a bus that is not there, and finds it when it is."""
-    command = [sys.executable, "-m", "ipcmules", "web", "--bus", bus_name, "--address", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        address, _slash, token = (
-            process.stdout.readline().partition("http://")[2].strip().partition("/#token=")
-        )
+    with _own_page("--bus", bus_name) as (own, link):
+        address, _slash, token = link.partition("/#token=")
         client = Client(address, token)
-        try:
-            assert client.get("overview")["seen"]["state"] == "absent"
-            assert client.get("events") == {"events": None}
-            assert "does not run" in client.get("log")["problem"]
-            for action in ("reload", "restart", "stacks", "events/run"):
-                answer = client.ask(f"/api/{action}", {"process": "mule1", "id": "0" * 32})
-                assert answer.code == 503 and bus_name in answer.json["error"]
-            with Launcher("--bus", bus_name, "--mules", "1"):
-                wait_until(lambda: client.get("overview")["seen"]["state"] == "ready", what="the bus")
-        finally:
-            process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert client.get("overview")["seen"]["state"] == "absent"
+        assert client.get("events") == {"events": None}
+        assert "does not run" in client.get("log")["problem"]
+        for action in ("reload", "restart", "stacks", "events/run"):
+            answer = client.ask(f"/api/{action}", {"process": "mule1", "id": "0" * 32})
+            assert answer.code == 503 and bus_name in answer.json["error"]
+        with Launcher("--bus", bus_name, "--mules", "1"):
+            wait_until(lambda: client.get("overview")["seen"]["state"] == "ready", what="the bus")
+        own.send_signal(signal.SIGINT)
+        assert own.wait(20) == 130
 
 
 def test_nobody_wakes_up(bus_env: BusEnvironment, bus_name: str) -> None:
@@ -243,6 +237,18 @@ def test_what_cannot_be_started(bus_env: BusEnvironment, bus_name: str, tmp_path
         program = hidden + f"main({[*arguments, '--bus', bus_name]!r})"
         ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
         assert ended.returncode == 2 and "pip install 'ipcmules[web]'" in ended.stderr, ended
+
+
+@contextmanager
+def _own_page(*options: str, cwd: Path | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`ipcmules web`, and the first link that it prints."""
+    command = [sys.executable, "-m", "ipcmules", "web", "--address", "127.0.0.1:0", *options]
+    with subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline().partition("http://")[2].strip()
+        finally:
+            process.kill()
 
 
 def _silent(address: str) -> socket.socket:
