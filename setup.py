@@ -189,7 +189,7 @@ setup(
             # What reads uWSGI's statistics.
             "uwsgitop>=0.12",
             "uwsgi-exporter>=0.1.4",
-            # For the page in a real browser: the machine's Chromium, without which these tests skip themselves.
+            # The page in the machine's Chromium, without which these tests skip themselves.
             "playwright>=1.40",
             "eventlet>=0.40",
         ],
