@@ -112,23 +112,22 @@ def _commanded(where: Places, given: Given, verb: str) -> Told:
         raise ConfigError("none of these dead letters is there any more")
     command = own_code("ipcmules.cli.words", "dead", verb, "--bus", where.bus, "--", *wanted)
     environment = {**os.environ, BUS_VARIABLE: where.bus}
+    sending = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
     try:
-        ended = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-            timeout=_SENDING,
-            check=False,
-        )
+        _nothing, said = sending.communicate(timeout=_SENDING)
     except subprocess.TimeoutExpired:
-        reason = f"it has waited for room in the queue for {_SENDING:g} s: what was not sent is still here"
-        return {"done": 0, "failed": [{"id": "", "reason": reason}], "failures": 1}
+        # It goes on: killed between the queue and the file it would leave a letter whose message was sent.
+        said = f"it still waits for room in the queue, after {_SENDING:g} s".encode()
     left = {each.id for each in letters.headers(where, lambda _problem: None)[0]}
     failures = sum(each in left for each in wanted)
-    said = ended.stderr.decode("utf-8", "backslashreplace").strip()
-    failed = [{"id": "", "reason": said}] if failures else []
+    reason = said.decode("utf-8", "backslashreplace").strip()
+    failed = [{"id": "", "reason": reason}] if failures else []
     return {"done": len(wanted) - failures, "failed": failed, "failures": failures}
 
 

@@ -22,6 +22,8 @@ from ipcmules.spooler.figures import BUCKETS, Figures
 
 #: Seconds between two looks while somebody looks at the page, and while nobody does.
 _OFTEN, _SELDOM = 2.5, 15.0
+#: A look at large directories takes long: at most one part in so many of the time.
+_SHARE = 10
 #: Somebody looks who has asked within so many seconds; after so many nobody will, and on an idle bus after so
 #: many.
 _LOOKS, _AFTER, _IDLE = 10.0, 3600.0, 60.0
@@ -59,6 +61,7 @@ class Sampler:
         self._asked = 0.0  #: time.monotonic() at which somebody asked last
         self._active = 0.0  #: and at which something was seen to happen
         self._looked = 0.0
+        self._took = 0.0  #: how long the last look took, seconds
         self._pointed: Snapshot | None = None
         self.seen: Snapshot | None = None
         self.rates = Rates()
@@ -72,7 +75,7 @@ class Sampler:
         self._wanted.set()
         if not watched:
             self._hurry.set()  # out of the long pause
-        if self._asked - self._looked > _OFTEN * 2:
+        if self._asked - self._looked > max(_OFTEN, self._took * _SHARE) * 2:
             await self._sample()
 
     async def run(self) -> None:
@@ -85,13 +88,16 @@ class Sampler:
                 self._wanted.clear()
                 continue
             try:
-                await asyncio.wait_for(self._hurry.wait(), _OFTEN if self._is_watched() else _SELDOM)
+                await asyncio.wait_for(self._hurry.wait(), self._pause())
             except asyncio.TimeoutError:
                 pass
 
     def since(self, moment: float) -> list[tuple[float | int | None, ...]]:
         """The points after a moment, as tuples in the order of Point's fields."""
         return [astuple(each) for each in self.points if each.time > moment]
+
+    def _pause(self) -> float:
+        return max(_OFTEN if self._is_watched() else _SELDOM, self._took * _SHARE)
 
     def _is_watched(self) -> bool:
         return bool(self._asked) and time.monotonic() - self._asked < _LOOKS
@@ -104,13 +110,14 @@ class Sampler:
 
     async def _sample(self) -> None:
         async with self._turn:
-            loop = asyncio.get_running_loop()
+            loop, began = asyncio.get_running_loop(), time.monotonic()
             try:
                 found = await loop.run_in_executor(self._executor, self._take, self._where)
             except (IpcMulesError, OSError) as error:
                 self.problem, self._looked = str(error), time.monotonic()
                 return
             self.problem, self._looked = "", time.monotonic()
+            self._took = self._looked - began
             if self.seen is not None and _happened(self.seen, found):
                 self._active = self._looked
             self.rates = rates.between(self.seen, found)

@@ -153,7 +153,7 @@ async function act(path, body, said) {
   } catch (error) {
     toast(error.message, true);
   }
-  refresh();
+  refresh(true);
 }
 const outcome = (what) => (told) => {
   const failed = told.failures ? `; ${told.failures} not: ${told.failed.map((each) => `${each.id} ${each.reason}`.trim()).slice(0, 3).join("; ")}` : "";
@@ -692,22 +692,36 @@ function problem(text) {
   $("problem").hidden = !text;
 }
 
-let looking = false;
-/** Look at the bus, and show the page that is open. */
-async function refresh() {
-  if (looking || !state.token || document.hidden) return;
+let looking = false, again = false;
+/** Look at the bus, and show the page that is open. now: also what is looked for seldom, as it takes long. */
+async function refresh(now = false) {
+  if (!state.token || document.hidden) return;
+  if (looking) {
+    again ||= now === true;
+    return;
+  }
   looking = true;
   try {
     if (!(await look())) return;
     if (!state.view) turn(state.page);
     $("tabs").hidden = $("content").hidden = false;
-    await state.view.load?.();
+    const { view } = state, began = performance.now();
+    // A large directory is read for one part in ten of the time.
+    if (view.load && (now === true || began >= (view.next ?? 0))) {
+      await view.load();
+      view.next = performance.now() + 9 * (performance.now() - began);
+    }
+    if (view !== state.view) return;
     state.view.show();
     counts();
   } catch (error) {
     if (state.token) problem(error.message);
   } finally {
     looking = false;
+    if (again) {
+      again = false;
+      refresh(true);
+    }
   }
 }
 
@@ -759,7 +773,7 @@ function pressed(event) {
     return;
   }
   if (event.key === "?") help();
-  else if (event.key === "r") refresh();
+  else if (event.key === "r") refresh(true);
   else if (event.key === "/" && state.view?.search) state.view.search.focus();
   else if (PAGES[Number(event.key) - 1]) location.hash = PAGES[Number(event.key) - 1];
   else return;
@@ -781,8 +795,8 @@ function start() {
   });
   addEventListener("keydown", pressed);
   addEventListener("resize", () => state.seen && state.view?.plots?.forEach((each) => each.draw()));
-  document.addEventListener("visibilitychange", refresh);
-  setInterval(refresh, OFTEN);
+  document.addEventListener("visibilitychange", () => refresh());
+  setInterval(() => refresh(), OFTEN);
   if (arrive()) return;
   state.page = location.hash.slice(1);
   const known = sessionStorage.getItem("token");
