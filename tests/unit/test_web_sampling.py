@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,26 +79,38 @@ def test_points_of_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_OFTEN", "_SELDOM", "_LOOKS", "_IDLE"):
-        monkeypatch.setattr(sampling, name, 0.01)
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(sampling, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    often, seldom, looks = sampling._OFTEN, sampling._SELDOM, sampling._LOOKS
+    assert often < looks and seldom < sampling._IDLE
+    for name in ("_OFTEN", "_SELDOM"):  # only the clock above says how long something is ago
+        monkeypatch.setattr(sampling, name, 0.001)
+
+    async def more(bus: Bus) -> None:
+        before = bus.looks
+        while bus.looks < before + 5:
+            await asyncio.sleep(0.001)
 
     async def settled(sampler: Sampler) -> None:
         while sampler._wanted.is_set():
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.001)
 
     async def work(sampler: Sampler, bus: Bus) -> None:
         assert bus.looks == 0, "before anybody asks, it sleeps"
         bus.step = 0
         await sampler.look()
         assert sampler.seen is not None
+        await more(bus)
+        clock.now += sampling._IDLE + 1
         await settled(sampler)
         # While something happens it goes on, until the last time that somebody looked is long ago.
         bus.step = 1
         await sampler.look()
-        before = bus.looks
-        while bus.looks < before + 20:
-            await asyncio.sleep(0.01)
-        monkeypatch.setattr(sampling, "_AFTER", 0.0)
+        clock.now += looks + 1
+        await more(bus)
+        clock.now += sampling._IDLE - 1
+        await more(bus)
+        clock.now += sampling._AFTER
         await settled(sampler)
 
     _run(work)

@@ -170,6 +170,7 @@ function dialog(title, body, buttons) {
   $("dialog-buttons").replaceChildren(h("button", { value: "", text: "Close", autofocus: !buttons.length }), ...made);
   shown.returnValue = "";
   shown.showModal();
+  shown.scrollTop = 0; // the button that has the focus is below
   return new Promise((done) => shown.addEventListener("close", () => done(shown.returnValue), { once: true }));
 }
 async function sure(title, text, yes, kind = "danger") {
