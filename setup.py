@@ -108,6 +108,7 @@ setup(
             "servers/site/*.py",
             "compat/uwsgi-options.txt",
             "django/templates/admin/ipcmules/spooledtask/*.html",
+            "web/static/*",
         ]
     },
     zip_safe=False,
@@ -142,6 +143,7 @@ setup(
             "django-tasks>=0.12",  # the tasks of Django before 6.0
             "flask>=3",
             "fastapi>=0.115",
+            "starlette>=0.40",
             "uwsgiconf>=2.4",
             "PyYAML>=6",
             "gevent>=24; python_version<'3.14'",
@@ -157,6 +159,8 @@ setup(
         "cache": ["lmdb>=3"],
         # --metrics.
         "metrics": ["prometheus_client>=0.20"],
+        # --web and `ipcmules web`.
+        "web": ["starlette>=0.40", "uvicorn>=0.30"],
         # Configurations of uWSGI's that are YAML.
         "yaml": ["PyYAML>=6"],
         "lint": [
@@ -187,6 +191,8 @@ setup(
             # What reads uWSGI's statistics.
             "uwsgitop>=0.12",
             "uwsgi-exporter>=0.1.4",
+            # The page in the machine's Chromium, without which these tests skip themselves.
+            "playwright>=1.40",
             "eventlet>=0.40",
         ],
         # The peers that benchmarks/ compares with. They are built from source: a C compiler is needed.

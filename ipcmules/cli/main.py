@@ -23,7 +23,7 @@ from ipcmules.kernel.printable import for_people
 GROUPS = {
     "A bus": ("run", "reload", "stop"),
     "Give it work": ("msg", "signal", "spool"),
-    "Look at it": ("status", "top", "list", "events"),
+    "Look at it": ("status", "top", "web", "list", "events"),
     "What waits and what failed": ("tasks", "dead"),
     "Around it": ("doctor", "clean", "migrate", "service", "completion"),
 }

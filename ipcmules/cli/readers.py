@@ -177,6 +177,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "external spooler": lambda text: (spool_dir(nonblank(text, "directory"), True),),
     "addresses": _socket,
     "metrics addresses": _socket,
+    "web addresses": _socket,
     "networks": _network,
     "hooks": _hook,
     "start hooks": _hook,

@@ -21,6 +21,13 @@ class Firing:
         self._overlap = Overlap(objects)
 
     def fire(self, event: Event, count: int = 1) -> None:
+        """The event is due so many times: raise its signal, unless it is paused."""
+        if event.paused:
+            event.skips += count
+        else:
+            self.run(event, count)
+
+    def run(self, event: Event, count: int = 1) -> None:
         """Raise the event's signal so many times."""
         if self._cells[table.H_STATE] not in (table.STARTING, table.READY):
             return

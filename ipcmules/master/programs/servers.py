@@ -1,4 +1,5 @@
-"""The processes that serve sockets: the listener of --socket, the exporter of --metrics and --stats.
+"""The processes that serve sockets: the listener of --socket, the exporter of --metrics and --stats, the
+page of --web.
 
 Each is a clean interpreter of ours that inherits its sockets from the master. Knows how they are started.
 """
@@ -15,7 +16,7 @@ def of(config: BusConfig) -> list[Program]:
     """Those that a bus needs, their sockets bound. Raises ConfigError for an address that cannot be had."""
     bound: list[Sockets] = []
     try:
-        return [*_listener(config, bound), *_exporter(config, bound)]
+        return [*_listener(config, bound), *_exporter(config, bound), *_page(config, bound)]
     except BaseException:
         for each in bound:
             each.close()
@@ -45,3 +46,17 @@ def _exporter(config: BusConfig, bound: list[Sockets]) -> list[Program]:
     if not served:
         return []
     return [Program(tuple(own_code("ipcmules.exporter.main", *given)), "the exporter", sockets=tuple(served))]
+
+
+def _page(config: BusConfig, bound: list[Sockets]) -> list[Program]:
+    if not config.web_addresses:
+        return []
+    sockets = Sockets("web", config.web_addresses, config.directory)
+    bound.append(sockets)
+    given = [f"socket={each}" for each in sockets.descriptors]
+    given += [f"host={each}" for each in config.web_hosts]
+    if config.web_token_file:
+        given.append(f"token-file={config.web_token_file}")
+    if config.web_read_only:
+        given.append("read-only=1")
+    return [Program(tuple(own_code("ipcmules.web.main", *given)), "the page", sockets=(sockets,))]
