@@ -177,12 +177,12 @@ raisers: dict[int, Callable[[], None]] = {}
 registry.on_change = raisers.clear
 
 
-def _nothing_loaded() -> bytes | None:
+def _nothing_loaded(everything: bool = True) -> bytes | None:
     return None
 
 
 #: The next message this mule's inbox has loaded already; None: ask the inbox. For api.messages.
-next_message: Callable[[], bytes | None] = _nothing_loaded
+next_message: Callable[[bool], bytes | None] = _nothing_loaded
 
 #: What messages begin with that carry a call of a @mulefunc function, and are for its hook alone
 #: (process.hooks, which fills it). Empty until this process has one: asking costs a tenth of receiving.

@@ -12,7 +12,7 @@ from ipcmules.messages.receive.inbox import Dispatch, Inbox
 from ipcmules.messages.receive.waiting import Taker
 
 
-def _nothing_loaded() -> bytes | None:
+def _nothing_loaded(everything: bool = True) -> bytes | None:
     return None
 
 

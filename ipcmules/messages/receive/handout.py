@@ -24,7 +24,8 @@ from ipcmules.messages.lanes.cells import OWN, REFERENCE
 from ipcmules.messages.lanes.directory import L_HEAD
 from ipcmules.messages.lanes.private import Batch
 from ipcmules.messages.receive.hand import Hand, Hands, Item, Loaded
-from ipcmules.messages.receive.records import take_claim
+from ipcmules.messages.receive.records import next_record, take_claim
+from ipcmules.messages.receive.sources import EVERYTHING
 from ipcmules.messages.receive.undeliverable import REFUSED, Undeliverable, peek
 
 #: Between messages that were there already, other sources are looked at when so many seconds have passed.
@@ -65,18 +66,31 @@ class Handout:
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._pairs: Iterable[tuple[int, bytes]] = self.loaded[0].pairs if self.loaded else iter(())
 
-    def next(self) -> bytes | None:
+    def next(self, everything: bool = True) -> bytes | None:
         """The next message, if one is loaded and it is not time to look at other sources; else None.
 
+        everything: or the next record behind a shared queue, as the receive may take all there is.
         What nearly every receive of a busy mule comes to, so every call in here counts: the clock (a handler
         may have taken long since the last one), the thread's hand, a step of an iterator that threads share.
         """
         if self.loaded:
-            hand = self.hands.get(_get_ident())
-            if hand is not None and monotonic() < hand.look_at:
+            me = _get_ident()
+            try:
+                hand = self.hands[me]
+            except KeyError:  # never a signal handler's: there is no call in between
+                return None
+            if monotonic() < hand.look_at:
                 for mark, data in self._pairs:
                     self.cells[hand.ref] = mark
                     return data
+        elif everything:
+            me = _get_ident()
+            try:
+                hand = self.hands[me]
+            except KeyError:
+                return None
+            if hand.position is not None and hand.want is EVERYTHING and monotonic() < hand.look_at:
+                return next_record(self, hand)
         return None
 
     # Hands

@@ -33,7 +33,8 @@ from ipcmules.messages.receive.boxes import Boxes
 from ipcmules.messages.receive.hand import Hand
 from ipcmules.messages.receive.handout import LOOK, Handout
 from ipcmules.messages.receive.intake import Intake
-from ipcmules.messages.receive.sources import FARMS, SIGNALS, WANTS, Sources, Want, takes
+from ipcmules.messages.receive.records import next_record
+from ipcmules.messages.receive.sources import EVERYTHING, FARMS, SIGNALS, WANTS, Sources, Want, takes
 from ipcmules.messages.receive.waiting import LONG, NONE, PENDING, Taker, Waiting
 from ipcmules.messages.send import post
 
@@ -49,8 +50,6 @@ _AT_ONCE = 2
 _get_ident = unpatched.get_ident
 _yield = os.sched_yield
 Dispatch = Callable[[int], None]
-
-_EVERYTHING = WANTS[True, True]
 
 
 class Inbox:
@@ -97,12 +96,12 @@ class Inbox:
         each signal that comes meanwhile. Returns None when the time is over. Raises SystemExit once stop()
         was called and nothing is left; a thread that calls again after that ends the process.
         """
-        data = self.next()
+        data = self.next(bool(signals and farms))
         return data if data is not None else self.receive(timeout, signals, farms, dispatch)
 
     def receive(self, timeout: float | None, signals: bool, farms: bool, dispatch: Dispatch) -> bytes | None:
         """As get(), for a caller that has tried next()."""
-        want = _EVERYTHING if signals and farms else WANTS[bool(signals), bool(farms)]
+        want = EVERYTHING if signals and farms else WANTS[bool(signals), bool(farms)]
         return self._receive(want, timeout, dispatch)
 
     def get_farm(
@@ -122,9 +121,11 @@ class Inbox:
     def _receive(self, want: Want, timeout: float | None, dispatch: Dispatch) -> bytes | None:
         if self._is_child:
             raise NotAMule("a process forked by a mule receives nothing: receive in the mule itself")
-        handout, arrived, intake = self._handout, self._arrived, self._intake
+        handout, arrived = self._handout, self._arrived
         hand = self._hands.get(_get_ident()) or handout.hand()
         hand.look_at = 0.0  # if a handler raises, what is in hand comes before what next() gives
+        if hand.want is not want:
+            hand.want, hand.position = want, None
         began = monotonic()
         deadline = None if timeout is None else began + timeout
         try:
@@ -136,15 +137,13 @@ class Inbox:
                         handout.done_with(hand)
                     else:
                         self._hand_cells[hand.ref] = 0
-                    hot = want is self._hot_want and not handout.loaded
-                    if hot and began < self._hot_until and intake.next_record(self._hot, hand, began):
-                        pass
-                    else:
-                        hot = hot and self._is_hot(want, hand, began, dispatch)
-                        if not (hot and intake.take(self._hot, hand)) and not self._wait(
-                            want, hand, began, deadline, dispatch
-                        ):
-                            return None
+                    # Elsewhere than in next() this is for receives that do not take everything.
+                    short = began < hand.until and began < self._hot_until and not handout.loaded
+                    data = next_record(handout, hand) if short else None
+                    if data is not None:
+                        return data
+                    if not self._look_around(want, hand, began, deadline, dispatch):
+                        return None
                 # From here on no call and no loop: what is in hand is returned, or a handler has received it.
                 data, hand.given = hand.given, None
                 if data is not None:
@@ -155,6 +154,21 @@ class Inbox:
                 self._end_child()
             handout.settle()
             raise
+
+    def _look_around(
+        self, want: Want, hand: Hand, began: float, deadline: float | None, dispatch: Dispatch
+    ) -> bool:
+        """Take a message from the queue that had the last one, or wait for one. False: the time is over."""
+        hand.position = None
+        if (
+            want is self._hot_want
+            and not self._handout.loaded
+            and self._is_hot(want, hand, began, dispatch)
+            and self._intake.take(self._hot, hand)
+        ):
+            hand.next_look = min(hand.next_look, self._hot_until)
+            return True
+        return self._wait(want, hand, began, deadline, dispatch)
 
     def _is_hot(self, want: Want, hand: Hand, began: float, dispatch: Dispatch) -> bool:
         """True if the queue that had the last message is to be tried first; else signals have their turn."""
@@ -348,7 +362,7 @@ class Inbox:
         self._stopping = max(self._stopping, 1 if drain else _AT_ONCE)
         self._hot_until = 0.0
         for hand in list(self._hands.values()):
-            hand.look_at = hand.next_look = 0.0
+            hand.look_at = hand.next_look = hand.until = 0.0
         os.eventfd_write(self._waiting.stop, 1)
 
     def _take_stopping(self, hand: Hand, want: Want, dispatch: Dispatch) -> bool:
@@ -373,6 +387,8 @@ class Inbox:
         self._is_child = True
         self._stopping = _AT_ONCE
         self._handout.loaded = []
+        for hand in self._hands.values():
+            hand.position = None
         self._waiting.after_fork()
         self._behind.after_fork()
 
@@ -420,11 +436,13 @@ class Inbox:
         self._cells[self._record + R_READER] = READS_OWN | (READS_SHARED if reads else 0)
         self._waiting.set_shared(reads)
         self._hot_want = None
+        for hand in list(self._hands.values()):
+            hand.position = None
 
     def fileno(self) -> int:
         """A descriptor, readable when get(0, True, True, ...) may have something; until set_shared()."""
         self._waiting.is_polled = True
-        return self._waiting.sources(_EVERYTHING).fileno()
+        return self._waiting.sources(EVERYTHING).fileno()
 
     def received_by(self) -> set[int]:
         """The living threads that receive here."""
