@@ -8,7 +8,8 @@ from __future__ import annotations
 from ipcmules.bus.description import Description
 from ipcmules.bus.places import Places
 from ipcmules.bus.table import LEAVES_BY_COUNT, LEAVES_FOR_RELOAD, R_LEAVING, Table
-from ipcmules.messages.receive.inbox import Dispatch, Inbox
+from ipcmules.messages.receive.inbox import Inbox
+from ipcmules.messages.receive.listening import Dispatch
 from ipcmules.messages.receive.waiting import Taker
 
 
