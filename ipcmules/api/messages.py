@@ -15,6 +15,7 @@ from typing import Any
 from ipcmules.api.calls import after_stop, checked_timeout, run_signal
 from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, UnknownTarget
 from ipcmules.kernel.exhaustion import importing
+from ipcmules.kernel.unpatched import get_ident
 from ipcmules.member import inlining, membership
 from ipcmules.member.membership import Membership
 
@@ -160,10 +161,24 @@ def mule_get_msg(
     # A message that has been returned to this function is returned in one stretch (kernel/interruption.py).
     carried = membership.carried
     if not carried:
-        # Whatever else was asked for, what is loaded comes first: one call for most messages of a busy mule.
-        message = membership.next_message(signals and farms)
-        if message is not None:
-            return message
+        # Whatever else was asked for, what is loaded comes first. So is nearly every message of a busy mule:
+        # this is Handout.next(), and each call in here counts. The clock, as a handler may have taken long
+        # since the last one; the thread's hand; and a step of an iterator that threads share.
+        ready = membership.ready
+        if ready.loaded:
+            me = get_ident()
+            try:
+                hand = ready.hands[me]
+            except KeyError:  # never a signal handler's: there is no call in between
+                hand = None
+            if hand is not None and monotonic() < hand.look_at:
+                for mark, message in ready.pairs:
+                    hand.cells[hand.ref] = mark
+                    return message
+        elif signals and farms:
+            message = ready.next_record()
+            if message is not None:
+                return message
     member = membership.peek()
     inbox = member.inbox if member is not None else None
     if inbox is None or member is None:

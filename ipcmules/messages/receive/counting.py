@@ -25,8 +25,9 @@ class CountingInbox(Inbox):
     ) -> None:
         super().__init__(where, description, shared, number, taker)
         self._remaining = limit
-        # Every message is counted: none may come by the short way (membership.next_message).
+        # Every message is counted: none may come by the short way (membership.ready).
         self.next = _nothing_loaded
+        self.ready = None
 
     def receive(self, timeout: float | None, signals: bool, farms: bool, dispatch: Dispatch) -> bytes | None:
         """As Inbox.receive(), which get() and the flat functions come to."""

@@ -42,30 +42,33 @@ class Handout(Loading):
         self.aside: list[Item] = []
 
     def next(self, everything: bool = True) -> bytes | None:
-        """The next message, if one is loaded and it is not time to look at other sources; else None.
+        """The next message that can be had without a look at other sources; None if that is due.
 
-        everything: or the next record behind a shared queue, as the receive may take all there is.
-        What nearly every receive of a busy mule comes to, so every call in here counts: the clock (a handler
-        may have taken long since the last one), the thread's hand, a step of an iterator that threads share.
+        everything: the receive takes messages of any queue. mule_get_msg() has the first part of this in
+        place of a call (api/messages.py).
         """
         if self.loaded:
-            me = _get_ident()
-            try:
-                hand = self.hands[me]
-            except KeyError:  # never a signal handler's: there is no call in between
-                return None
-            if monotonic() < hand.look_at:
-                for mark, data in self._pairs:
-                    self.cells[hand.ref] = mark
+            hand = self.hands.get(_get_ident())
+            if hand is not None and monotonic() < hand.look_at:
+                for mark, data in self.pairs:
+                    hand.cells[hand.ref] = mark
                     return data
         elif everything:
-            me = _get_ident()
-            try:
-                hand = self.hands[me]
-            except KeyError:
-                return None
-            if hand.position is not None and hand.want is EVERYTHING and monotonic() < hand.look_at:
-                return next_record(self, hand)
+            return self.next_record()
+        return None
+
+    def next_record(self) -> bytes | None:
+        """As next(), while nothing is loaded: behind the shared queue of which the thread had the last one.
+
+        For a receive that takes everything.
+        """
+        me = _get_ident()
+        try:
+            hand = self.hands[me]
+        except KeyError:  # never a signal handler's: there is no call in between
+            return None
+        if hand.position is not None and hand.want is EVERYTHING and monotonic() < hand.look_at:
+            return next_record(self, hand)
         return None
 
     # Hands
@@ -246,7 +249,7 @@ class Handout(Loading):
             self.cells[hand.ref] = OWN | REFERENCE | size
             hand.came += [item]
             self.cells[current.remaining] = 0
-            self._pairs = following
+            self.pairs = following
             self.received -= 1  # give() counts it
             del self.loaded[0]
         self._hands.release(current)

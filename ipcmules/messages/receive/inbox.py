@@ -24,7 +24,7 @@ from ipcmules.errors import NotAMule
 from ipcmules.kernel import unpatched
 from ipcmules.messages.receive.behind import NOTHING
 from ipcmules.messages.receive.hand import Hand
-from ipcmules.messages.receive.handout import LOOK
+from ipcmules.messages.receive.handout import LOOK, Handout
 from ipcmules.messages.receive.intake import Intake
 from ipcmules.messages.receive.listening import AT_ONCE, Dispatch, Listener
 from ipcmules.messages.receive.records import next_record
@@ -62,6 +62,8 @@ class Inbox(Listener):
         self._answers = 0
         #: The next message that is loaded already, or None: what a receive is to try first, then receive().
         self.next = self._handout.next
+        #: Where mule_get_msg() does the same itself; None: nowhere.
+        self.ready: Handout | None = self._handout
 
     # Receiving
 

@@ -48,7 +48,8 @@ class Loading:
         self.received = 0
         #: What wakes threads that sleep when a frame was loaded.
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._pairs: Iterable[tuple[int, bytes]] = self.loaded[0].pairs if self.loaded else iter(())
+        #: The messages of the first one that are left, each with the mark for the cell of who has it.
+        self.pairs: Iterable[tuple[int, bytes]] = self.loaded[0].pairs if self.loaded else iter(())
 
     # load() and room() with the lock held
 
@@ -80,13 +81,13 @@ class Loading:
             place = 0 if first else len(others)
             while place and others[place - 1].priority < loaded.priority:
                 place -= 1
-            pairs = self._pairs if place else loaded.pairs
+            pairs = self.pairs if place else loaded.pairs
             if self.loaded == others:
                 if self.arrived and self.arrived[0] is item:
                     # From here on no call and no loop.
                     self.cells[loaded.remaining] = left
                     self.loaded[place:place] = [loaded]
-                    self._pairs = pairs
+                    self.pairs = pairs
                     self.received += left
                     del self.arrived[0]
                 break
@@ -104,7 +105,7 @@ class Loading:
             place = len(others)
             while place and others[place - 1].priority < loaded.priority:
                 place -= 1
-            pairs = self._pairs if place else loaded.pairs
+            pairs = self.pairs if place else loaded.pairs
             if self.loaded == others:
                 if position.segment is batch.segment and position.at == batch.first:
                     # From here on no call and no loop. Once it counts in the slots it is not in the lane any
@@ -114,7 +115,7 @@ class Loading:
                     position.at = batch.at
                     position.end = batch.end
                     self.loaded[place:place] = [loaded]
-                    self._pairs = pairs
+                    self.pairs = pairs
                     self.received += left
                 break
         self._hands.counts(loaded)
@@ -148,7 +149,7 @@ class Loading:
         following = self._following()
         if self.loaded and self.loaded[0] is current:
             self.cells[current.remaining] = 0
-            self._pairs = following
+            self.pairs = following
             del self.loaded[0]
         self._hands.release(current)
 
