@@ -231,8 +231,15 @@ class Inbox(Listener):
             if self._stopping:
                 return False
             now = monotonic()
-        hand.next_look = 0.0 if self._stopping else now + LOOK
+            hand.next_look = now + LOOK
+        look = hand.next_look
         self._handout.take(hand)
+        if hand.given is None and now < look and not self._handout.loaded:
+            # It was the last one. What follows it in a lane comes without a look at other sources, while it
+            # is not time for that.
+            self._intake.take(self._boxes.own, hand)
+        # 0 after a large one: its segment is to be removed.
+        hand.next_look = 0.0 if self._stopping or hand.given is None else min(look, hand.next_look)
         return hand.given is not None
 
     def _glance(self, sources: Sources, hand: Hand, dispatch: Dispatch) -> bool:
@@ -270,6 +277,7 @@ class Inbox(Listener):
                 handout.take(hand)
             for descriptor in sources.all:
                 if hand.given is not None or self._intake.take(descriptor, hand):
+                    hand.next_look = 0.0
                     return True
             if not busy and not (want.own and handout.loaded):
                 break

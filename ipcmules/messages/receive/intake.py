@@ -51,7 +51,10 @@ class Intake:
             if handout.loaded:
                 return False  # another thread was faster: there is something in front of what the queue has
             if not arrived and not self._take_own():
-                return False
+                if handout.loaded:  # what lay in a lane
+                    hand.next_look = monotonic() + LOOK
+                    handout.take(hand)
+                return hand.given is not None
             kind = arrived[0][0][:2] if arrived else None
             if kind in _ALONE:
                 handout.give(arrived, hand)
