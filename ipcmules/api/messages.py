@@ -176,9 +176,9 @@ def mule_get_msg(
                     hand.cells[hand.ref] = mark
                     return message
         elif signals and farms:
-            message = ready.next_record()
-            if message is not None:
-                return message
+            record = ready.next_record()
+            if record is not None:
+                return record
     member = membership.peek()
     inbox = member.inbox if member is not None else None
     if inbox is None or member is None:
