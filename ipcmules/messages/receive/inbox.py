@@ -189,15 +189,18 @@ class Inbox(Listener):
             if self._behind.used and (not events or self._lanes_turn):
                 behind = self._behind.ready(sources.queues)
                 descriptor = descriptor if behind == NOTHING else behind
+            waited = NONE
             if descriptor == NONE:
-                descriptor = waiting.wait(sources, hand, began, deadline)
+                descriptor = waited = waiting.wait(sources, hand, began, deadline)
             if descriptor == NONE:
                 return False
             found = self._intake.take(descriptor, hand)
             now = monotonic()
             if found:
                 waiting.arrived(now - began)
-                self._hot, self._hot_want = descriptor, want
+                # Who had to sleep for it need not try at once next time: what answers him is not there yet.
+                slept = descriptor == waited and not waiting.spun
+                self._hot, self._hot_want = descriptor, None if slept else want
                 self._answers = ANSWERS if waiting.spun and not events else 0
                 self._hot_until = 0.0 if self._stopping else now + LOOK
                 return True
