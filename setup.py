@@ -15,6 +15,8 @@ HERE = Path(__file__).resolve().parent
 VERSION_FILE = "ipcmules/bus/version.py"
 
 readme = HERE / "README.md"
+#: Where the repository is on the web, such as "https://host/owner/ipcmules"; "" until it is published.
+REPOSITORY = ""
 
 
 def version() -> str:
@@ -24,6 +26,33 @@ def version() -> str:
     if found is None:
         raise SystemExit(f'{VERSION_FILE} has no line __version__ = "...": write the version there')
     return found[1]
+
+
+def description() -> str:
+    """README.md as a package index shows it, which has no files beside it.
+
+    A link to a file of the repository leads to REPOSITORY; without one its words stay, as text.
+    """
+
+    def elsewhere(link: "re.Match[str]") -> str:
+        words, path = link[1], link[2]
+        return f"[{words}]({REPOSITORY}/blob/v{version()}/{path})" if REPOSITORY else words
+
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    return re.sub(r"\[([^][]*)\]\((?![a-z]+:|#)([^()\s]+)\)", elsewhere, text)
+
+
+def addresses() -> "dict[str, str]":
+    """Project URLs."""
+    if not REPOSITORY:
+        return {}
+    pages = f"{REPOSITORY}/blob/v{version()}"
+    return {
+        "Source": REPOSITORY,
+        "Documentation": f"{pages}/docs/index.md",
+        "Changelog": f"{pages}/CHANGELOG.md",
+        "Issues": f"{REPOSITORY}/issues",
+    }
 
 
 class ReproducibleSdist(sdist):
@@ -59,11 +88,12 @@ class ReproducibleSdist(sdist):
 setup(
     name="ipcmules",
     version=version(),
-    description="Mules, farms, signals and locks for any Python application: a signal and message bus "
-    "and its launcher, on the kernel's own queues, without a broker",
-    long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
+    description="Background work for Python programs without a broker: mules, tasks, signals, timers, locks "
+    "and caches on the Linux kernel's own queues, and uWSGI's API for them",
+    long_description=description(),
     long_description_content_type="text/markdown",
     author="the ipcmules authors",
+    project_urls=addresses(),
     license_expression="MIT",
     license_files=["LICENSE"],
     cmdclass={"sdist": ReproducibleSdist},

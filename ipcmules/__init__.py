@@ -5,7 +5,7 @@
     with ipcmules.Bus(mules=[...]) as bus:     inside a program
 
 What is public is listed here: the names of _PUBLIC, and the modules aio, cachelib, compat, decorators,
-django, errors and testing. All else is private and may move between two versions. docs/reference.md
+django, errors and testing. All else is private and may move between two versions. docs/reference
 describes each name.
 """
 

@@ -99,6 +99,7 @@ def bus_env(
     """
     directory = watched_directory / str(next(_numbers))
     directory.mkdir(mode=0o700)
+    older = leftovers.running()
     environment = BusEnvironment(directory)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -108,7 +109,7 @@ def bus_env(
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     with _queue_bytes(everything="large_bus" in request.fixturenames):
         yield environment
-        left = leftovers.end_processes(environment.runtime, grace=3.0)
+        left = leftovers.end_processes(environment.runtime, 3.0, older)
         objects = leftovers.remove_objects(environment.runtime, watched_directory / "seen")
     if not environment.reason_to_leave:
         left += objects

@@ -95,6 +95,8 @@ class _Trace:
         if not self._left:
             self.acted = f"{frame.f_code.co_qualname}:{frame.f_lineno}, {frame.f_lasti}"  # type: ignore[attr-defined]
             sys.settrace(None)
+            self._last.clear()  # frames hold what is open in them
+            self._entered.clear()
             self._act()
 
 

@@ -27,16 +27,22 @@ def kernel_prefix(root: Path) -> str:
     return f"/ipcmules.{os.geteuid()}.{digest}."
 
 
-def processes(root: Path) -> list[int]:
+def running() -> frozenset[int]:
+    """Pids of all processes."""
+    return frozenset(int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def processes(root: Path, older: frozenset[int] = frozenset()) -> list[int]:
     """Pids of running processes of the buses under this root, without this process and its parent.
+
+    older: those that were there before the root was: they are none of its buses', and looking at each costs.
 
     These get killed, so the signs are ones that only a bus's processes show: the root in the environment they
     were started with, the bus's shared memory mapped, its lock file or a queue open. Somebody who merely
     looks at the directory (the watcher, find, tail) shows none of them.
     """
-    spared = {os.getpid(), os.getppid()}
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [pid for pid in pids if pid not in spared and _belongs(pid, root)]
+    spared = {os.getpid(), os.getppid(), *older}
+    return [pid for pid in running() - spared if _belongs(pid, root)]
 
 
 def _belongs(pid: int, root: Path) -> bool:
@@ -76,15 +82,22 @@ def _links(directory: str) -> list[bytes]:
     return found
 
 
-def end_processes(root: Path, grace: float) -> list[str]:
-    """Wait up to grace seconds for the root's processes to end, kill the others, say which those were."""
+def end_processes(root: Path, grace: float, older: frozenset[int] = frozenset()) -> list[str]:
+    """Wait up to grace seconds for the root's processes to end, kill the others, say which those were.
+
+    older: as for processes().
+    """
     deadline = time.monotonic() + grace
-    while processes(root) and time.monotonic() < deadline:
+    while found := processes(root, older):
+        if time.monotonic() >= deadline:
+            break
         time.sleep(0.02)
+    if not found:
+        return []
     left = []
     # A killed mule is respawned by its master: again, until nobody is left.
     for _ in range(50):
-        pids = processes(root)
+        pids = processes(root, older)
         if not pids:
             break
         for pid in pids:
@@ -126,7 +139,10 @@ def _recorded(root: Path, seen: Path) -> tuple[set[str], set[int]]:
     names: set[str] = set()
     keys: set[int] = set()
     text = seen.read_text(encoding="utf-8") if seen.exists() else ""
+    mine = json.dumps(str(root))
     for line in text.splitlines():
+        if mine not in line:
+            continue  # it would take long to read those of all tests in full
         record = json.loads(line)
         if record["root"] != str(root) or not isinstance(record["data"], dict):
             continue  # of another test; or what a test wrote there is no description

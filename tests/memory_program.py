@@ -41,8 +41,10 @@ def _is_memory(error: BaseException | None) -> bool:
             isinstance(error, OSError) and exhaustion.number_of(error) == errno.ENOMEM
         ):
             return True
-        # As ctypes says it, and as CPython does where it has lost the error on its way.
-        if "MemoryError" in str(error) or isinstance(error, SystemError):
+        # As ctypes says it, as io does of a lock, and as CPython does where it has lost the error on its way.
+        if any(each in str(error) for each in ("MemoryError", "can't allocate")) or isinstance(
+            error, SystemError
+        ):
             return True
         error, seen = error.__cause__ or error.__context__, seen + 1
     return False

@@ -152,6 +152,7 @@ CALLS: dict[str, Callable[[], object]] = {
         ipcmules.remove_file_monitor(20, "watched"),
     ),
     "list_events": ipcmules.list_events,
+    "status": ipcmules.status,
     "counter": lambda: ipcmules.counter("calls").inc(),
     "cache": lambda: (ipcmules.cache().set("key", b"value"), ipcmules.cache().get("key")),
     # From here on this process is a worker.
@@ -169,7 +170,6 @@ ELSEWHERE = {
     "Task": "task",
     "AsyncTask": "tests/bus/test_api_aio_sends.py",
     "Snapshot": "status",
-    "status": "tests/bus/test_snapshot.py",
     "Bus": "tests/bus/test_embed_interrupted.py",
     "current_task": "works in spoolers",
     "CurrentTask": "works in spoolers",

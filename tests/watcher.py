@@ -11,8 +11,10 @@ thread, because the tested code forks and must find the test process as it would
 from __future__ import annotations
 
 import json
+import os
 import select
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 INTERVAL = 0.02  # seconds; a bus takes longer than that to start
@@ -21,7 +23,7 @@ INTERVAL = 0.02  # seconds; a bus takes longer than that to start
 def look(directory: Path, known: dict[str, int]) -> list[str]:
     """JSON lines of the descriptions that are new since the last look."""
     lines = []
-    for path in directory.glob("*/run/*/bus.json"):
+    for path in _descriptions(directory):
         try:
             changed = path.stat().st_mtime_ns
             if known.get(str(path)) == changed:
@@ -32,6 +34,17 @@ def look(directory: Path, known: dict[str, int]) -> list[str]:
         known[str(path)] = changed
         lines.append(json.dumps({"root": str(path.parent.parent), "bus": path.parent.name, "data": data}))
     return lines
+
+
+def _descriptions(directory: Path) -> Iterator[Path]:
+    """DIRECTORY/*/run/*/bus.json, without the cost of a glob: fifty times a second, a watcher a worker."""
+    for test in os.listdir(directory):
+        try:
+            buses = os.listdir(directory / test / "run")
+        except OSError:
+            continue  # no test's, or it has no bus
+        for bus in buses:
+            yield directory / test / "run" / bus / "bus.json"
 
 
 def main() -> None:

@@ -3,11 +3,14 @@
     python tools/options.py            write them (make options)
     python tools/options.py --check    exit with 1 and name the files that are not current
 
-In a document the tables stand between `<!-- options: NAME -->` and `<!-- end of options -->`.
+In a document of docs/ they stand between `<!-- options: NAME -->` and `<!-- end of options -->`. NAME is the
+title of a group, `all` (each group under a heading), `files` (names that only files have) or `bus` (the
+signature). Links in the texts of options are relative to docs/.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import textwrap
@@ -20,7 +23,7 @@ from ipcmules.options.table import GROUPS, TABLE, default_of, default_text
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SIGNATURE = CHECKOUT / "ipcmules" / "embed" / "signature.py"
-DOCUMENTS = tuple(CHECKOUT / "docs" / name for name in ("reference.md", "spooler.md"))
+DOCS = CHECKOUT / "docs"
 
 _MARKED = re.compile(r"(<!-- options: ([\w, ]+) -->\n).*?(<!-- end of options -->)", re.DOTALL)
 
@@ -100,29 +103,37 @@ def _wrapped(text: str) -> list[str]:
 
 
 def table(name: str) -> str:
-    """One table of a document: `files`, or the titles of groups that begin so, or `bus`."""
+    """What stands between the marks of that name."""
     if name == "bus":
         return _signature_in_markdown()
     if name == "files":
         return _files()
-    wanted = GROUPS if name == "all" else [each for each in GROUPS if each[0].startswith(name)]
-    return "\n".join(_group(title) for title, _ in wanted)
+    if name != "all":
+        return _group(name)
+    # A group may have options for files alone: those are in the other table.
+    titles = [title for title, _ in GROUPS if any(each.flags for each in TABLE if each.group == title)]
+    return "\n".join(f"## {title}\n\n{_group(title)}" for title in titles)
 
 
 def _group(title: str) -> str:
-    lines = [f"{title}:", "", "| option | in `Bus()` | what it does |", "| --- | --- | --- |"]
+    lines = ["| option | what it does |", "| --- | --- |"]
     for each in TABLE:
         if each.group == title and each.flags:
-            names = f"`{argument(each)}`" if argument(each) else ""
-            lines.append(f"| {_names(each)} | {names} | {_meaning(each)} |")
+            lines.append(f"| {_names(each)} | {_meaning(each)} |")
     return "\n".join(lines) + "\n"
 
 
 def _names(option: Option) -> str:
     value = option.kind.metavar
-    joined = value if value.startswith("[") else f" {value}" if value else ""
+    # [=VALUE] may be left out; [ROLE=]LEVEL is a value that begins so.
+    joined = value if value.startswith("[=") else f" {value}" if value else ""
     first, *others = sorted(option.flags, key=lambda flag: flag != f"--{option.name}")
-    return ", ".join([f"`{first}{joined}`".replace("|", "\\|"), *(f"`{each}`" for each in others)])
+    return ", ".join([_cell(f"{first}{joined}"), *(f"`{each}`" for each in others)])
+
+
+def _cell(code: str) -> str:
+    """Code in a cell. A bar would end the cell, and a backslash before it is shown by some readers."""
+    return f"<code>{code.replace('|', '&#124;')}</code>" if "|" in code else f"`{code}`"
 
 
 def _meaning(option: Option) -> str:
@@ -130,7 +141,8 @@ def _meaning(option: Option) -> str:
     default = default_text(option)
     parts += [f"Default: `{default}`."] if default else []
     parts += ["Repeatable."] if option.kind.many else []
-    parts += [f"In `Bus()`: {option.in_bus}."] if option.in_bus and option.only != "files" else []
+    if argument(option) and option.only != "files":
+        parts += [f"Python: `Bus({argument(option)}=)`{', ' if option.in_bus else ''}{option.in_bus}."]
     parts += [option.more] if option.more else []
     return " ".join(parts)
 
@@ -163,15 +175,26 @@ def _signature_in_markdown() -> str:
     return f"```python\n{text}\n```\n"
 
 
-def document(text: str) -> str:
-    """A document with its tables made anew."""
-    return _MARKED.sub(lambda found: f"{found[1]}{table(found[2])}{found[3]}", text)
+def document(path: Path) -> str:
+    """The text of a document, its tables made anew."""
+
+    def made(found: re.Match[str]) -> str:
+        return f"{found[1]}{_linked(table(found[2]), path)}{found[3]}"
+
+    return _MARKED.sub(made, path.read_text(encoding="utf-8"))
+
+
+def _linked(text: str, path: Path) -> str:
+    """The links of a text, which are relative to docs/, for a document that may lie deeper."""
+    return re.sub(
+        r"\]\(([\w/-]+\.md)", lambda link: f"]({os.path.relpath(DOCS / link[1], path.parent)}", text
+    )
 
 
 def outdated() -> dict[Path, str]:
     """The files that are not as the table of options says, with the text they are to have."""
     wanted = {SIGNATURE: signature()}
-    wanted.update({each: document(each.read_text(encoding="utf-8")) for each in DOCUMENTS})
+    wanted.update({each: document(each) for each in sorted(DOCS.rglob("*.md"))})
     return {
         path: text
         for path, text in wanted.items()

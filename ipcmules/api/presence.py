@@ -1,10 +1,11 @@
 """Serving signals by itself: what makes an attached process with handlers a worker, and keeps it one.
 
-Knows membership, serving and dispatch. Owns the one Server of this process. Rules (docs/reference.md,
-"Workers"): what was said counts (say()): a web server's worker serves, its parent does not. Where nothing was
-said, a process that is attached and has registered anything serves signals on a daemon thread; a
-forked child does so for itself; a process that forks by itself after it began to serve (a server's parent
-that nobody knows) gives its number up to its children. One whose bus ended joins the next of its name.
+Knows membership, serving and dispatch. Owns the one Server of this process. Rules
+(docs/reference/web-servers.md): what was said counts (say()): a web server's worker serves, its parent
+does not. Where nothing was said, a process that is attached and has registered anything serves signals on a
+daemon thread; a forked child does so for itself; a process that forks by itself after it began to serve
+(a server's parent that nobody knows) gives its number up to its children. One whose bus ended joins the next
+of its name.
 """
 
 from __future__ import annotations

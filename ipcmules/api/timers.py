@@ -135,7 +135,7 @@ def remove_file_monitor(signum: int, path: str | bytes | os.PathLike[str] | None
 
 
 def list_events() -> list[dict[str, Any]]:
-    """Every timer, cron and monitor of the bus, as dicts (docs/reference.md, "Events").
+    """Every timer, cron and monitor of the bus, as dicts (docs/reference/events.md).
 
     `signal` is the number in this process. Raises NotAttached, BusStopped.
     """

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from ipcmules.bus.places import Places
 from ipcmules.errors import AccessError, AreaError, LimitError
 from ipcmules.kernel import exhaustion, unpatched
+from ipcmules.kernel.interruption import noted
+from ipcmules.kernel.interruption import opened as file_opened
 from ipcmules.options.areas import AreaSpec
 
 _PAGE = mmap.PAGESIZE
@@ -36,17 +38,19 @@ class Area:
         self.number = number
         self.size = spec.size
         self._locks = locks
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC) if spec.file else locks
-        try:
-            if os.fstat(descriptor).st_size < start + spec.size:
-                raise AccessError(f"{path} ends before the {spec.size} bytes of shared area {number}")
-            #: The bytes themselves, without a lock.
-            self.map = mmap.mmap(descriptor, spec.size, offset=start)
-        finally:
-            if spec.file:
-                os.close(descriptor)
+        #: The bytes themselves, without a lock.
+        if spec.file:
+            with file_opened(path, os.O_RDWR) as file:
+                self.map = self._mapped(file.fileno(), path, start)
+        else:
+            self.map = self._mapped(locks, path, start)
         self._bytes = memoryview(self.map)
         self.after_fork()
+
+    def _mapped(self, descriptor: int, path: str, start: int) -> mmap.mmap:
+        if os.fstat(descriptor).st_size < start + self.size:
+            raise AccessError(f"{path} ends before the {self.size} bytes of shared area {self.number}")
+        return mmap.mmap(descriptor, self.size, offset=start)
 
     def after_fork(self) -> None:
         """In a forked child nobody has the lock."""
@@ -188,19 +192,30 @@ def _check_file(number: int, spec: AreaSpec) -> None:
 
 
 def opened(where: Places, specs: Sequence[AreaSpec]) -> list[Area]:
-    """The areas of a bus. Raises OSError, AccessError."""
+    """The areas of a bus. Raises OSError, AccessError, LimitError."""
     path = path_of(where)
-    # Kept open: closing any descriptor of a file frees the record locks that its process has on it.
-    locks = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    if os.fstat(locks).st_uid != os.geteuid():
-        os.close(locks)
-        raise AccessError(f"{path} belongs to another user: have it removed")
+    held: list[int] = []
+    try:
+        with exhaustion.explained("the shared areas of the bus cannot be opened"):
+            # Kept open: closing any descriptor of a file frees the record locks that its process has on it.
+            locks = noted(held, os.open, path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            if os.fstat(locks).st_uid != os.geteuid():
+                raise AccessError(f"{path} belongs to another user: have it removed")
+            found = _areas(path, specs, locks)
+    except BaseException:
+        for each in held:
+            os.close(each)
+        raise
+    _all.update(found)
+    return found
+
+
+def _areas(path: str, specs: Sequence[AreaSpec], locks: int) -> list[Area]:
     found: list[Area] = []
     start = _PAGE
     for number, each in enumerate(ordered(specs)):
         found.append(Area(number, each, locks, each.file or path, each.offset if each.file else start))
         start += _room(each)
-    _all.update(found)
     return found
 
 

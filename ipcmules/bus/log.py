@@ -209,7 +209,7 @@ def _as_text(record: logging.LogRecord) -> str:
 
 
 def _as_json(record: logging.LogRecord) -> str:
-    """One event as JSON in one line; docs/reference.md, "Logging", lists the keys."""
+    """One event as JSON in one line; docs/reference/logging.md lists the keys."""
     import json
 
     from ipcmules.kernel import times

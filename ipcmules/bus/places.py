@@ -1,7 +1,7 @@
 """Where a bus lives: its directories, files and the names of its kernel objects.
 
 May know the environment and the file system; nothing of configurations, queues or signals.
-The rules are those of docs/reference.md, "Names and places".
+The rules are those of docs/reference/places.md.
 """
 
 from __future__ import annotations

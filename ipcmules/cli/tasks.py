@@ -44,8 +44,8 @@ class _Tasks(click.Group):
 def command() -> None:
     """Show the tasks of spool directories, run them again, drop them, pause them.
 
-    Of the directory DIR (or --dir), for which no bus need be running, or of all directories of the bus. A
-    task is called by its ID, which `list` shows; a part of it that no other has will do, or its path.
+    They work on the directory DIR (or --dir DIR), also where no bus runs. Without DIR they work on all
+    directories of the bus. ID is what `list` shows, a part of it that no other task has, or a path.
     """
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 
 from ipcmules.errors import AccessError, CounterError, LimitError
 from ipcmules.kernel import exhaustion, unpatched
+from ipcmules.kernel.interruption import noted
 
 MAGIC = 0x31304E43_4D435049  # "IPCMCN01" as a little-endian number
 #: How many counters there is room for.
@@ -43,15 +44,18 @@ class Segment:
         """Open it, or make it. Raises AccessError, LimitError."""
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        # Kept open: closing any descriptor of a file frees the record locks that its process has on it.
-        self._descriptor = os.open(path, flags, 0o600)
         self._forget()
+        opened: list[int] = []
         try:
-            self._make()
+            with exhaustion.explained("the counters of the bus cannot be opened"):
+                # Kept open: closing any descriptor of a file frees its process's record locks on it.
+                self._descriptor = noted(opened, os.open, path, flags, 0o600)
+                self._make()
+                self._map = mmap.mmap(self._descriptor, SIZE)
         except BaseException:
-            os.close(self._descriptor)
+            for each in opened:
+                os.close(each)
             raise
-        self._map = mmap.mmap(self._descriptor, SIZE)
         self._cells = memoryview(self._map).cast("q")
         #: Places by name, as far as this process has looked.
         self._places: dict[str, int] = {}

@@ -134,8 +134,8 @@ def attach(name: str | None = None, serve: bool | None = None) -> Attachment:
     name: the bus's name; None joins the one this process belongs to (IPCMULES_BUS, or an embedding parent).
     serve: False, this process sends and raises, and handles no signals, whatever it has registered, but in
         signal_wait(). True, it is a worker, as one of a web server: --import is loaded, it takes a number,
-        the @postfork functions run, and it handles signals. None: by the rules (docs/reference.md,
-        "Workers").
+        the @postfork functions run, and it handles signals. None: by the rules of
+        docs/reference/web-servers.md.
     Raises NotAttached if it is not running, BusRunning if this process is on another bus already.
     """
     if serve is False:

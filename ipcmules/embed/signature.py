@@ -88,8 +88,10 @@ class Signature:
         on_hook_error: What becomes of a message whose hook raised: keep makes it a dead letter.
             (--on-hook-error log|keep)
         queue_share: Share of RLIMIT_MSGQUEUE that this bus may take. (--queue-share SHARE)
-        queue_messages: So many messages may wait behind each queue; 0: none. (--queue-messages N)
-        queue_bytes: And so many bytes of them, in shared memory as they come. (--queue-bytes N)
+        queue_messages: So many messages may wait behind a queue that is full; 0: none.
+            (--queue-messages N)
+        queue_bytes: So many bytes of messages may wait there, in shared memory as they come.
+            (--queue-bytes N)
 
         Signals and events:
         crons: commands to run at certain times, each as --cron has it, or a config.CronCommand (--cron
@@ -102,10 +104,10 @@ class Signature:
         spoolers_external: Enqueue to a directory whose tasks somebody else runs. (--spooler-external
             DIR)
         spooler_processes: Spoolers of each directory. (--spooler-processes N)
-        spooler_frequency: Look at directories that often without being told; tasks start at once all
-            the same. (--spooler-frequency SECONDS)
-        spooler_ordered: Take tasks by priority, lowest first, then by time, also before one with a
-            priority has come. (--spooler-ordered)
+        spooler_frequency: How often to look into the directories; tasks of the bus start at once,
+            whatever it is. (--spooler-frequency SECONDS)
+        spooler_ordered: Take tasks by priority, lowest first, then by time, even while no task has a
+            priority. (--spooler-ordered)
         spooler_chdir: Run tasks in DIR instead of their own directory. (--spooler-chdir DIR)
         spooler_imports: Load a part of the app in spoolers alone. (--spooler-import MODULE|FILE)
         spooler_quiet: Write no line in the log for each task. (--spooler-quiet)
@@ -118,13 +120,12 @@ class Signature:
             (--spooler-harakiri SECONDS)
         spooler_cheap: Have spoolers only while there is something to do. (--spooler-cheap)
         spooler_nice: Niceness of spoolers, as nice(1). (--spooler-nice N)
-        spooler_fsync: Enqueued means on the disk. (--spooler-fsync)
-        spooler_max_attempts: A task that failed so often goes to dead/; 0: never.
+        spooler_fsync: A call that enqueues returns when its task is on the disk. (--spooler-fsync)
+        spooler_max_attempts: A task is dead after so many failed attempts; 0: never.
             (--spooler-max-attempts N)
 
         Processes, reload, locks:
-        mercy: How long a stop may take to drain, and a reloaded mule to finish. (--mule-reload-mercy
-            SECONDS)
+        mercy: How long a stop may take, and a mule that is reloaded. (--mule-reload-mercy SECONDS)
         touch_reload: Reload when FILE is touched, replaced or made; the web server keeps its code.
             (--touch-mules-reload FILE)
         daemons: Run COMMAND beside the mules, and again whenever it ends. (--attach-daemon COMMAND)

@@ -56,5 +56,6 @@ def check_program(name: str, directory: str, after: str) -> None:
     path = os.path.join(directory, name) if "/" in name else name
     if not name or shutil.which(path) is None:
         raise ConfigError(
-            f"command {name!r} is not an executable program on PATH: correct what stands after {after}"
+            f"command {name!r} is not an executable program on PATH: install it, or correct what stands "
+            f"after {after}"
         )

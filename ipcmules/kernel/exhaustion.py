@@ -7,8 +7,10 @@ errno and errors.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from types import TracebackType
 
 from ipcmules.errors import LimitError
@@ -66,6 +68,17 @@ def explain(error: OSError, what: str) -> LimitError:
     made = LimitError(f"{what}{name}: {os.strerror(number)}; {remedy(error)}")
     made.errno = number  # so that whoever meets it knows what it was
     return made
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """What the system refuses within is raised as explain() says it. what: what could not be done."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, LimitError) or not refused(error):
+            raise
+        raise explain(error, what) from error
 
 
 class _Importing:

@@ -37,7 +37,8 @@ from ipcmules.master.objects.spooldirs import SpoolDirs
 from ipcmules.master.objects.sweeping import Sweeping
 from ipcmules.master.programs import command_reload
 from ipcmules.master.programs.daemons import Daemons
-from ipcmules.master.reload.reloader import Reloads, Reread
+from ipcmules.master.reload.asked import Reloads
+from ipcmules.master.reload.reloader import Reread
 from ipcmules.master.reload.watched import Watched
 from ipcmules.master.stopping import Stop
 from ipcmules.signals.raiser import Raiser
@@ -316,20 +317,7 @@ class Supervisor:
             delay = child.died(of_task=child.role == "spooler" and worked)
             ordinary = readiness.may_respawn(self._objects, child, status, worked)
             self._reloads.died(child, ordinary, text)
-        when = f" in {delay:g} s" if delay else ""
-        log.event(
-            "info" if deaths.is_planned(child.death) else "warning",
-            f"{child} (pid {pid}) {deaths.describe(child.death)}: starting it again{when}{_indent(text)}",
-            {child.role: child.number},
-        )
-        if not deaths.is_planned(child.death):
-            text = f"{child} (pid {pid}) {deaths.describe(child.death)}"
-            self.events.alarms.happened(f"{child.role}_died", text, **{child.role: child.number})
-        for name in child.given_up:
-            text = f"task {name}: {child} (pid {pid}), which ran it, {deaths.describe(child.death)}"
-            self.events.alarms.happened("task_dead", text, task=name)
-        child.given_up.clear()
-
+        after_death.report(child, pid, delay, text, self.events.alarms.happened)
         if delay:
             self._loop.later(delay, lambda: self.spawn(child))
         else:
@@ -422,7 +410,3 @@ class Supervisor:
 
 def _details(text: str) -> str:
     return f"before it was ready:\n{text}" if text else "before it was ready"
-
-
-def _indent(text: str) -> str:
-    return f"\n{text}" if text else ""

@@ -122,6 +122,6 @@ class App:
             "Let the app import uwsgi and uwsgidecorators.",
             WORD,
             argument="",
-            more="[uwsgi.md](uwsgi.md)",
+            more="[uWSGI's module](uwsgi.md)",
         ),
     )

@@ -30,7 +30,7 @@ class Events:
             "Run COMMAND at these times: numbers (-1 any, -5 every fifth) or a crontab expression.",
             SAME,
             in_bus="commands to run at certain times, each as --cron has it, or a config.CronCommand",
-            more="[Fields](#cron-fields-and-expressions)",
+            more="[Fields](reference/events.md#cron-fields-and-expressions)",
         ),
         Option(
             "cron2",
@@ -62,7 +62,7 @@ class Events:
         Option(
             "signal-timer",
             Kind("signal timer", metavar="'N SECONDS'", many=True),
-            "Raise signal N so often.",
+            "Raise signal N every SECONDS seconds.",
             SAME,
             aliases=("timer",),
             argument="",
@@ -70,7 +70,7 @@ class Events:
         Option(
             "signal-rbtimer",
             Kind("signal rbtimer", metavar="'N SECONDS [TIMES]'", many=True),
-            "Raise signal N so often, and so many times.",
+            "Raise signal N every SECONDS seconds, TIMES times.",
             SAME,
             aliases=("rbtimer",),
             argument="",
@@ -98,7 +98,7 @@ class Events:
             "Run CMD when task_dead, mule_died, queue_full ... happens, once a minute at most.",
             WORD,
             argument="",
-            more="[monitoring.md](monitoring.md#alarms)",
+            more="[Alarms](monitoring.md#alarms)",
         ),
     )
     alarms: tuple[str, ...] = entry(

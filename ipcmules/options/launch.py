@@ -121,7 +121,7 @@ class Launch:
             "Write the log, and what the app prints, to FILE; one that is moved away is made again.",
             OURS,
             argument="",
-            more="[Logging](#logging)",
+            more="[Logging](reference/logging.md)",
         ),
     )
     log_level: tuple[str, ...] = entry(

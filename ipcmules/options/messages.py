@@ -42,13 +42,16 @@ class Messages:
         Option(
             "queue-messages",
             Number(0, 2**31),
-            "So many messages may wait behind each queue; 0: none.",
+            "So many messages may wait behind a queue that is full; 0: none.",
             OURS,
         ),
     )
     queue_bytes: int = entry(
         16 << 20,
         Option(
-            "queue-bytes", Number(0, 2**40), "And so many bytes of them, in shared memory as they come.", OURS
+            "queue-bytes",
+            Number(0, 2**40),
+            "So many bytes of messages may wait there, in shared memory as they come.",
+            OURS,
         ),
     )

@@ -20,7 +20,7 @@ class Processes:
         Option(
             "mule-reload-mercy",
             kinds.MERCY,
-            "How long a stop may take to drain, and a reloaded mule to finish.",
+            "How long a stop may take, and a mule that is reloaded.",
             SAME,
         ),
         Option(
@@ -55,7 +55,7 @@ class Processes:
         Option(
             "fs-reload",
             kinds.FILES,
-            "As --touch-reload; of a directory what is in it counts.",
+            "As --touch-reload; FILE may be a directory: then what is in it counts.",
             SAME,
             argument="",
         ),
@@ -82,8 +82,8 @@ class Processes:
         Option(
             "autoreload",
             kinds.MERCY,
-            "While developing: look every so often, and reload, the web server too, when a Python file below "
-            "the bus's directory has changed.",
+            "For development: look every SECONDS seconds, and reload, the web server too, if a Python file "
+            "below the bus's directory has changed.",
             OURS,
             argument="",
         ),
@@ -138,8 +138,8 @@ class Processes:
         Option(
             "attach-daemon2",
             Kind("described daemons", metavar="KEY=VALUE,...", many=True),
-            "Run cmd=COMMAND beside the mules; also control=1, stopsignal=, touch=FILE;FILE, chdir=, uid=, "
-            "gid=.",
+            "Run cmd=COMMAND beside the mules. Further keys: control=1, stopsignal=, touch=FILE;FILE, "
+            "chdir=, uid=, gid=.",
             SAME,
             argument="",
         ),

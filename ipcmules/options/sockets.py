@@ -31,7 +31,7 @@ class Sockets:
             "Serve /metrics for Prometheus at ADDRESS.",
             OURS,
             argument="",
-            more="[monitoring.md](monitoring.md)",
+            more="[Watching a bus](monitoring.md)",
         ),
     )
     stats_addresses: tuple[str, ...] = entry(
@@ -43,7 +43,7 @@ class Sockets:
             SAME,
             argument="",
             aliases=("stats-server",),
-            more="[monitoring.md](monitoring.md#uwsgis-stats-server)",
+            more="[Statistics](monitoring.md#uwsgis-stats-server)",
         ),
     )
     stats_http: bool = entry(
@@ -55,7 +55,7 @@ class Sockets:
         Option(
             "socket-allow",
             Kind("networks", metavar="NETWORK", many=True),
-            "Take them from NETWORK too.",
+            "Let machines of NETWORK send to --socket, too.",
             OURS,
             argument="",
         ),

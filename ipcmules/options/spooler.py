@@ -31,7 +31,7 @@ class Spooler:
             "Run the tasks of a spool directory; NAME:N is the queue NAME with N spoolers (NAME:N,path=DIR).",
             SAME,
             aliases=("Q",),
-            more="The first one is the default of `spool()` ([spooler.md](spooler.md)).",
+            more="The first one is the default of `spool()` ([the spooler](spooler.md)).",
         ),
         Option(
             "spooler-external",
@@ -59,7 +59,7 @@ class Spooler:
         Option(
             "spooler-frequency",
             Seconds(highest=1e9, above=True, says="more than 0", example="30"),
-            "Look at directories that often without being told; tasks start at once all the same.",
+            "How often to look into the directories; tasks of the bus start at once, whatever it is.",
             SAME,
             aliases=("spooler-freq",),
         ),
@@ -69,7 +69,7 @@ class Spooler:
         Option(
             "spooler-ordered",
             kinds.FLAG,
-            "Take tasks by priority, lowest first, then by time, also before one with a priority has come.",
+            "Take tasks by priority, lowest first, then by time, even while no task has a priority.",
             SAME,
         ),
     )
@@ -126,14 +126,17 @@ class Spooler:
         19, Option("spooler-nice", Number(lowest=-20, highest=19), "Niceness of spoolers, as nice(1).", OURS)
     )
     spooler_fsync: bool = entry(
-        False, Option("spooler-fsync", kinds.FLAG, "Enqueued means on the disk.", OURS)
+        False,
+        Option(
+            "spooler-fsync", kinds.FLAG, "A call that enqueues returns when its task is on the disk.", OURS
+        ),
     )
     spooler_max_attempts: int = entry(
         25,
         Option(
             "spooler-max-attempts",
             Number(highest=2**31),
-            "A task that failed so often goes to dead/; 0: never.",
+            "A task is dead after so many failed attempts; 0: never.",
             OURS,
         ),
     )

@@ -28,7 +28,7 @@ class State:
             ),
             "Have a cache: items, size, full=evict|refuse, store=FILE, expires=SECONDS.",
             SAME,
-            more="[state.md](state.md)",
+            more="[Caches](state.md#caches)",
         ),
         Option(
             "cache2",
@@ -75,7 +75,7 @@ class State:
             ),
             "Have a counter from the start; initial_value says what it begins with.",
             SAME,
-            more="[state.md](state.md#counters)",
+            more="[Counters](state.md#counters)",
         ),
     )
     enable_metrics: bool = entry(

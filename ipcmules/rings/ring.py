@@ -20,6 +20,7 @@ from ipcmules.bus.config import BusConfig
 from ipcmules.bus.places import Places
 from ipcmules.errors import AccessError, LimitError, LockError
 from ipcmules.kernel import exhaustion, unpatched
+from ipcmules.kernel.interruption import noted
 
 #: Before the slots: where the next push goes, and the next pull.
 _HEADER = struct.Struct("=QQ")
@@ -31,21 +32,30 @@ class Ring:
     """An open ring."""
 
     def __init__(self, path: str, slots: int, size: int) -> None:
-        """size: bytes of a slot, its head included. Raises AccessError, OSError."""
+        """size: bytes of a slot, its head included. Raises AccessError, LimitError, OSError."""
         self.slots = slots
         self._size = size
-        # Kept open: closing any descriptor of a file frees the record locks that its process has on it.
-        self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        found = os.fstat(self._descriptor)
-        if found.st_uid != os.geteuid() or found.st_size != _length(slots, size):
-            os.close(self._descriptor)
-            raise AccessError(
-                f"{path} belongs to uid {found.st_uid} or is no queue of {slots} slots of {size} bytes: "
-                "remove it, or correct --queue and --queue-blocksize"
-            )
-        self._map = mmap.mmap(self._descriptor, 0)
+        opened: list[int] = []
+        try:
+            with exhaustion.explained("the queue of the bus cannot be opened"):
+                # Kept open: closing any descriptor of a file frees its process's record locks on it.
+                self._descriptor = noted(opened, os.open, path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+                self._check(path)
+                self._map = mmap.mmap(self._descriptor, 0)
+        except BaseException:
+            for each in opened:
+                os.close(each)
+            raise
         self.after_fork()
         _all.add(self)
+
+    def _check(self, path: str) -> None:
+        found = os.fstat(self._descriptor)
+        if found.st_uid != os.geteuid() or found.st_size != _length(self.slots, self._size):
+            raise AccessError(
+                f"{path} belongs to uid {found.st_uid} or is no queue of {self.slots} slots of "
+                f"{self._size} bytes: remove it, or correct --queue and --queue-blocksize"
+            )
 
     def close(self) -> None:
         """Unmap it."""

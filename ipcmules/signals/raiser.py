@@ -35,9 +35,10 @@ from ipcmules.bus.table import (
     Table,
 )
 from ipcmules.errors import BusStopped, LimitError, SignalError
-from ipcmules.kernel import atomics, exhaustion
+from ipcmules.kernel import atomics
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.signals import fifos, handles
+from ipcmules.signals.descriptors import Descriptors
 from ipcmules.signals.targets import resolve
 
 _increment = atomics.increment
@@ -83,7 +84,7 @@ class Raiser:
         self._config = description.config
         self._table = table
         self._cells = table.cells
-        self._descriptors: dict[int, int] = {}
+        self._descriptors = Descriptors(where, self._config)
         self._routes = self._no_routes()
 
     def raise_signal(self, number: int) -> None:
@@ -231,19 +232,14 @@ class Raiser:
         if number is None:
             number = self._table.layout.worker_endpoint(int(endpoint[len("worker") :]))
         self._cells[self._table.overflow_cell(number)] = NUDGED
-        descriptor = self._descriptor(number)
+        descriptor = self._descriptors.find(number)
         if descriptor is not None:
             self._wake(descriptor, b"\0")
 
     def after_fork(self) -> None:
         """In a forked child: the parent's descriptors are closed here, this process opens its own."""
-        inherited, self._descriptors = self._descriptors, {}
+        self._descriptors.close()
         self._routes = self._no_routes()
-        for descriptor in inherited.values():
-            try:
-                os.close(descriptor)
-            except OSError:
-                pass  # the program closed it, as daemons do
 
     close = after_fork
 
@@ -307,7 +303,7 @@ class Raiser:
     def _deliveries(self, number: int, endpoints: tuple[int, ...]) -> tuple[_Delivery, ...]:
         found = []
         for endpoint in endpoints:
-            descriptor = self._descriptor(endpoint)
+            descriptor = self._descriptors.find(endpoint)
             if descriptor is None and self._cells[H_STATE] == STOPPED:
                 raise BusStopped(f"bus {self._where.bus!r} has stopped: signal {number} was not raised")
             if descriptor is None and self._is_there(endpoint):
@@ -323,24 +319,6 @@ class Raiser:
         first = layout.worker_endpoint(self._config.processes)
         worker = endpoint - layout.worker_endpoint(0)
         return endpoint <= first or self._table.lives(self._table.worker(worker))
-
-    def _descriptor(self, endpoint: int) -> int | None:
-        """The endpoint's FIFO; None if there is none: a worker that has not been there yet."""
-        known = self._descriptors.get(endpoint)
-        if known is not None:
-            return known
-        try:
-            opened = fifos.open_fifo(self._where.fifo(fifos.name_of(endpoint, self._config)))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            if not exhaustion.refused(error):
-                raise
-            raise exhaustion.explain(error, "whoever handles the signal cannot be woken") from error
-        kept = self._descriptors.setdefault(endpoint, opened)
-        if kept != opened:  # another thread was faster
-            os.close(opened)
-        return kept
 
     def _live_workers(self) -> list[int]:
         return [each for each in range(1, WORKER_SLOTS + 1) if self._table.lives(self._table.worker(each))]
@@ -394,10 +372,10 @@ class Raiser:
         Raises LimitError without a descriptor for it; then the count is taken back, if nobody has yet.
         """
         counter, _mark, _descriptor, endpoint = delivery
-        self._descriptors.pop(endpoint, None)
+        self._descriptors.forget(endpoint)
         self._routes = self._no_routes()
         try:
-            reopened = self._descriptor(endpoint)
+            reopened = self._descriptors.find(endpoint)
         except LimitError:
             if atomics.take(counter):
                 return  # it is being handled

@@ -1,4 +1,4 @@
-"""The parts of a snapshot as plain values, for JSON: docs/reference.md lists the keys."""
+"""The parts of a snapshot as plain values, for JSON: docs/reference/status.md lists the keys."""
 
 from __future__ import annotations
 

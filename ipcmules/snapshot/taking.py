@@ -36,12 +36,8 @@ def take(where: Places, *, events: bool = False, details: bool = True) -> Snapsh
     Raises FormatError if another version of ipcmules wrote the bus's description, AccessError if its table is
     not ours, LimitError where the system refuses what is needed to look.
     """
-    try:
+    with exhaustion.explained(f"bus {where.bus!r} cannot be looked at"):
         return _take(where, events, details)
-    except OSError as error:
-        if not exhaustion.refused(error):
-            raise
-        raise exhaustion.explain(error, f"bus {where.bus!r} cannot be looked at") from error
 
 
 def _take(where: Places, events: bool, details: bool) -> Snapshot:

@@ -77,7 +77,7 @@ class Snapshot:
         return tuple(each for each in found if each is not None and each.pid)
 
     def to_json(self) -> dict[str, Any]:
-        """As `ipcmules status --json` prints it (docs/reference.md)."""
+        """As `ipcmules status --json` prints it (docs/reference/status.md)."""
         return {
             "bus": self.bus,
             "master": {"pid": self.master.pid},

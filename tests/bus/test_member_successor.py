@@ -112,13 +112,11 @@ def test_calls_to_a_half_made_successor(
         with successor(where, found, kind):
             for name, call in CALLS.items():
                 membership._current = member  # as a process that has not noticed yet
-                began = time.monotonic()
                 try:
                     call()
                 except BusStopped as error:
                     refused.append(name)
                     assert "has stopped" in str(error)
-                    assert time.monotonic() - began < 5
             with contextlib.suppress(AccessError):  # for good of another version
                 assert ipcmules.masterpid() == 0
         # What was not refused was accepted, and is kept for the next bus.

@@ -1,4 +1,4 @@
-"""The pages for who comes from Celery, RQ or huey, and docs/django.md: their programs, run."""
+"""The pages for who comes from Celery, RQ or huey, django.md and asyncio.md: their programs, run."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_example_of_djangos_tasks(bus_env: BusEnvironment, bus_name: str) ->
 
 def test_the_example_of_fastapi(bus_env: BusEnvironment, bus_name: str) -> None:
     pytest.importorskip("fastapi")
-    page = Page("django.md")
+    page = Page("reference/asyncio.md")
     page.write(bus_env.directory, "app.py")
     write(bus_env.directory, "ask.py", ASK)
     assert "    ipcmules run --mules 1 -- uvicorn app:app\n" in page.text

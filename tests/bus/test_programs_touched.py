@@ -37,7 +37,7 @@ def test_what_makes_no_sense_is_said(tmp_path: Path) -> None:
     for option, value, words in (
         ("--touch-exec", "file", "names no file and what is done then"),
         ("--hook-touch", "file thing:x", "is no hook that runs here"),
-        ("--attach-control-daemon", "/no/such/program", "correct what stands after attach-control-daemon"),
+        ("--attach-control-daemon", "/no/such/program", "or correct what stands after attach-control-daemon"),
     ):
         done = run_cli("run", option, value, cwd=tmp_path)
         assert done.returncode == 2 and words in done.stderr, done.stderr

@@ -47,7 +47,7 @@ def test_every_function_of_an_attached_process(bus_env: object, bus_name: str, t
 
 def test_every_function_where_an_allocation_fails(bus_env: object, bus_name: str, tmp_path: Path) -> None:
     """IPCMULES_TEST_EVERY=1: every allocation of each, not one of so many."""
-    launcher = drive(bus_name, tmp_path, "memory_program", "331")
+    launcher = drive(bus_name, tmp_path, "memory_program", "601")
     assert "Traceback" not in launcher.stderr
 
 

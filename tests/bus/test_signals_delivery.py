@@ -386,7 +386,7 @@ def test_a_raise_that_is_refused_was_not_made(bus: MiniBus) -> None:
     bus.registry().register(9, "mule1", lambda _number: None)
     raiser, taker = bus.raiser(), bus.taker("mule1")
     raiser.raise_signal(9)
-    for descriptor in raiser._descriptors.values():
+    for descriptor in raiser._descriptors._open.values():
         os.close(descriptor)
     usual = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, usual[1]))

@@ -80,6 +80,8 @@ def test_what_is_handed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert found["License-Expression"] == "MIT" and found.get_all("License-File") == ["LICENSE"]
     assert found["Description-Content-Type"] == "text/markdown"
     assert not [each for each in found.get_all("Classifier") or () if each.startswith("License")]
+    # An index has no files beside the text.
+    assert not re.search(r"\]\((?!https?:|#)", found.get_payload())
 
     # Elsewhere, by another user's umask, later: the same bytes.
     again = tmp_path / "in another directory"

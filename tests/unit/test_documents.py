@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import re
 from pathlib import Path
 
 import click
-import pytest
 
 import ipcmules
 from ipcmules.cli.options import OPTIONS
 from ipcmules.cli.run import command
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-TEXT = (CHECKOUT / "docs" / "reference.md").read_text(encoding="utf-8")
-WORDS = set(re.findall(r"\w+", TEXT))
-#: The rows of all tables, by their first cells.
-ROWS = [each.split(" | ")[0] for each in TEXT.splitlines() if each.startswith("| ")]
+REFERENCE = CHECKOUT / "docs" / "reference"
+
+
+def words(page: str) -> set[str]:
+    return set(re.findall(r"\w+", (REFERENCE / page).read_text(encoding="utf-8")))
+
+
+def rows(page: str) -> list[str]:
+    """The first cells of all tables of a page."""
+    lines = (REFERENCE / page).read_text(encoding="utf-8").splitlines()
+    return [each.split(" | ")[0] for each in lines if each.startswith("| ")]
 
 
 def options_of_run() -> set[str]:
@@ -26,7 +33,7 @@ def options_of_run() -> set[str]:
 
 
 def options_in_tables() -> set[str]:
-    return {name for row in ROWS for name in re.findall(r"`(--?[A-Za-z][\w-]*)", row)}
+    return {name for row in rows("run.md") for name in re.findall(r"(?:`|<code>)(--?[A-Za-z][\w-]*)", row)}
 
 
 def test_every_option_of_run_is_in_the_table_and_no_other() -> None:
@@ -34,7 +41,7 @@ def test_every_option_of_run_is_in_the_table_and_no_other() -> None:
 
 
 def test_names_that_only_files_have_are_in_the_table() -> None:
-    given = {name for row in ROWS for name in re.findall(r"`([a-z][\w-]*)`", row)}
+    given = {name for row in rows("files.md") for name in re.findall(r"`([a-z][\w-]*)`", row)}
     # On the command line a single letter has a single hyphen; the name with a space is the [uwsgi] section's.
     only_files = {
         each for each in OPTIONS if not {f"--{each}", f"-{each}"} & options_of_run() and " " not in each
@@ -43,7 +50,8 @@ def test_names_that_only_files_have_are_in_the_table() -> None:
 
 
 def test_the_signature_of_bus_is_the_one_written_down() -> None:
-    written = re.search(r"```python\n(Bus\(.*?\))\n```", TEXT, re.DOTALL)
+    text = (REFERENCE / "bus.md").read_text(encoding="utf-8")
+    written = re.search(r"```python\n(Bus\(.*?\))\n```", text, re.DOTALL)
     assert written
     definition = ast.parse(f"def {written[1]}: pass").body[0]
     assert isinstance(definition, ast.FunctionDef)
@@ -62,10 +70,23 @@ def test_every_argument_of_bus_is_in_its_docstring() -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("name", sorted(set(ipcmules.__all__) - {"__version__"}))
-def test_every_public_name_is_there(name: str) -> None:
-    getattr(ipcmules, name)
-    assert name in WORDS, f"docs/reference.md says nothing of {name}"
+def test_every_public_name_is_in_the_index_and_each_error_on_its_page() -> None:
+    names = set(ipcmules.__all__) - {"__version__"}
+    errors = {
+        each
+        for each in names
+        if isinstance(getattr(ipcmules, each), type) and issubclass(getattr(ipcmules, each), Exception)
+    }
+    assert names - errors - words("index.md") == set()
+    assert errors - words("errors.md") == set()
+
+
+def test_every_error_is_what_its_page_says_it_is_also() -> None:
+    page = (REFERENCE / "errors.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| `(\w+)` \((\w+)\) \|", page, re.MULTILINE)
+    assert found
+    for name, base in found:
+        assert issubclass(getattr(ipcmules, name), getattr(builtins, base)), name
 
 
 def test_the_layers_are_those_of_the_contract() -> None:

@@ -1,7 +1,7 @@
 """A master killed before or after any call of a start, takeover or stop: the next start copes with it.
 
 The calls are counted in a forked child that does what the master does with the objects of its bus, and is
-killed at the chosen one. Every seventh is chosen, all of them with IPCMULES_EVERY_CALL=1 (`make chaos`);
+killed at the chosen one. Every thirteenth is chosen, all of them with IPCMULES_EVERY_CALL=1 (`make chaos`);
 tests/chaos/halves.py does it to whole masters, with strace.
 """
 
@@ -235,7 +235,7 @@ def test_killed_at_any_call(bus_env: BusEnvironment, bus_name: str, name: str, a
     where, wanted = places(bus_name), config(bus_name)
     expected, signals = ([], 0) if name == "start" else (MESSAGES, SIGNALS)
     windows = 0
-    step = 1 if os.environ.get("IPCMULES_EVERY_CALL") else 7
+    step = 1 if os.environ.get("IPCMULES_EVERY_CALL") else 13
     for fatal in itertools.count(1, step):
         if name == "takeover":
             assert in_child(partial(victim, where, wanted)) == -signal.SIGKILL

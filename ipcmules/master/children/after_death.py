@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import time
 from functools import partial
+from typing import Protocol
 
 from ipcmules.bus import log, table
 from ipcmules.kernel import kill
@@ -21,6 +22,13 @@ from ipcmules.master.objects.objects import Objects
 from ipcmules.messages import in_hand
 from ipcmules.signals import fifos
 from ipcmules.signals.raiser import Raiser
+
+
+class Happened(Protocol):
+    """Events' alarms: called with a kind of alarm, what is said, and fields."""
+
+    def __call__(self, kind: str, text: str, count: int = 1, **fields: object) -> None:
+        """Something has happened."""
 
 
 def clean_up(objects: Objects, child: Child, pid: int) -> bool:
@@ -140,3 +148,24 @@ def nudge_workers(objects: Objects) -> None:
     raiser = Raiser(objects.where, objects.description, objects.table)
     raiser.nudge("worker0")
     raiser.close()
+
+
+def report(child: Child, pid: int, delay: float, failure: str, happened: Happened) -> None:
+    """Say that the process has ended and is started again, and tell the alarms if nobody had planned it.
+
+    delay: seconds until then. failure: the traceback it left, or ''.
+    """
+    planned, how = deaths.is_planned(child.death), deaths.describe(child.death)
+    when = f" in {delay:g} s" if delay else ""
+    more = f"\n{failure}" if failure else ""
+    log.event(
+        "info" if planned else "warning",
+        f"{child} (pid {pid}) {how}: starting it again{when}{more}",
+        {child.role: child.number},
+    )
+    if not planned:
+        happened(f"{child.role}_died", f"{child} (pid {pid}) {how}", **{child.role: child.number})
+    for name in child.given_up:
+        text = f"task {name}: {child} (pid {pid}), which ran it, {how}"
+        happened("task_dead", text, task=name)
+    child.given_up.clear()

@@ -1,7 +1,7 @@
 """When a process counts as ready, and what a death before that means.
 
-Ready (docs/reference.md): a signal-only mule waits; a programmed one waits, or was entered and has lived for
-a moment; a spooler waits; a worker serves. Read off the process's record in the shared table.
+Ready (docs/reference/processes.md): a signal-only mule waits; a programmed one waits, or was entered and has
+lived for a moment; a spooler waits; a worker serves. Read off the process's record in the shared table.
 """
 
 from __future__ import annotations

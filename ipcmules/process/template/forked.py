@@ -1,6 +1,6 @@
 """The life of a process the master asked for, from the fork to its end: a mule, a spooler or a worker.
 
-The order is that of docs/reference.md, "Processes": the app (loaded in the template already, or here
+The order is that of docs/reference/processes.md: the app (loaded in the template already, or here
 with --lazy-apps), the post-fork hooks, then the program, or the bodies and the wait loop. Knows
 membership and the parts of mule/; says how far it is in its record of the shared table.
 """
