@@ -35,6 +35,9 @@ MOST = 128
 _WHILE = 0.001
 
 
+#: Of no segment.
+_NO_CELLS, _NO_MEMORY = memoryview(b""), mmap.mmap(-1, 1)
+
 #: One record that a thread may have claimed: its segment, its slot, how a thread's cell names it (with the
 #: queue), and its lane's number. A plain tuple: one is made for each message.
 Record = tuple[Segment, int, int, int]
@@ -74,10 +77,10 @@ class Position:
         #: For next_record() (receive/records.py): each step claims the next record, from `at` to before
         #: `end`; `mark` is how a cell says that a thread is about to. Who moves `at` by other means sets
         #: `end` to 0.
-        #: cells, memory: the segment's.
+        #: cells, memory: the segment's; a segment that was passed must not stay mapped.
         self.claims: Iterator[int] = iter(())
-        self.cells = memoryview(b"")
-        self.memory: mmap.mmap
+        self.cells = _NO_CELLS
+        self.memory = _NO_MEMORY
         self.end = self.mark = 0
         #: How often another segment was entered.
         self._turns = 0
@@ -127,7 +130,6 @@ class Position:
         claims, mark = map(atomics.take, addresses), cells.CLAIM | self.named | at << cells.SLOT_SHIFT
         if self.segment is segment and self.at == at:
             # From here no call and no loop.
-            self.cells, self.memory = segment.cells, segment.memory
             self.claims, self.mark, self.end = claims, mark, seen
 
     def free(self, segment: Segment, slot: int) -> int:
@@ -162,11 +164,12 @@ class Position:
 
     def _enter(self, turn: int, segment: Segment | None, number: int, priority: int) -> None:
         named = self._source << 32 | cells.record(segment.number, self.lane, 0) if segment else 0
+        there, memory = (segment.cells, segment.memory) if segment else (_NO_CELLS, _NO_MEMORY)
         if self._turns == turn:
             # From here no call and no loop.
             self._turns = turn + 1
             self.at = self.seen = self.end = 0
-            self.segment, self.named = segment, named
+            self.segment, self.named, self.cells, self.memory = segment, named, there, memory
             self.chain, self.priority = number, priority
 
     def _go_on(self, segment: Segment, count: int, number: int) -> None:
