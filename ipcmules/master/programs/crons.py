@@ -130,7 +130,7 @@ class Commands:
         if not self._stopping:
             self._start(_Task(CronCommand("", command, harakiri=0.0), what, environment=environment))
 
-    def _due(self, event: Event, _count: int) -> None:
+    def _due(self, event: Event, _count: int, _when: float) -> None:
         task = self._tasks.get(event.digest)
         if task is None or self._stopping:
             return

@@ -1,6 +1,8 @@
-"""The processes that serve sockets: the listener of --socket, the exporter of --metrics and --stats.
+"""The processes that talk to others: the listener of --socket, the exporter of --metrics and --stats, the
+carrier of --cluster.
 
-Each is a clean interpreter of ours that inherits its sockets from the master. Knows how they are started.
+Each is a clean interpreter of ours; the first two inherit their sockets from the master. Knows how they are
+started.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ def of(config: BusConfig) -> list[Program]:
     """Those that a bus needs, their sockets bound. Raises ConfigError for an address that cannot be had."""
     bound: list[Sockets] = []
     try:
-        return [*_listener(config, bound), *_exporter(config, bound)]
+        return [*_listener(config, bound), *_exporter(config, bound), *_carrier(config)]
     except BaseException:
         for each in bound:
             each.close()
@@ -45,3 +47,7 @@ def _exporter(config: BusConfig, bound: list[Sockets]) -> list[Program]:
     if not served:
         return []
     return [Program(tuple(own_code("ipcmules.exporter.main", *given)), "the exporter", sockets=tuple(served))]
+
+
+def _carrier(config: BusConfig) -> list[Program]:
+    return [Program(tuple(own_code("ipcmules.carrier.main")), "the carrier")] if config.cluster else []
