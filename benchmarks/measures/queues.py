@@ -20,7 +20,10 @@ def run(bench: Bench) -> list[Row]:
             rows.append(skipped(f"tasks with results: {name}", str(skip)))
     rounds = min(bench.rounds, 3)
     done = interleave(
-        {name: lambda queue=queue: queue.throughput(bench.scaled(2000)) for name, queue in queues.items()},  # type: ignore[misc]  # mypy sees no types in a lambda's defaults
+        {
+            name: lambda queue=queue: queue.throughput(bench.scaled(queue.count))
+            for name, queue in queues.items()
+        },  # type: ignore[misc]  # mypy sees no types in a lambda's defaults
         rounds,
     )
     late = interleave(

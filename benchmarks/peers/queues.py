@@ -1,4 +1,4 @@
-"""Task queues whose tasks have results: one worker process each, those on Redis with their own server."""
+"""Task queues whose tasks have results: one worker process each, those on a server with one of their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.peers import spoolers
+from benchmarks.peers import postgres, spoolers
 from benchmarks.programs import queue_app_names as names
 from benchmarks.workspace import ROOT, BenchError, Skip, Workspace, base_environment, end
 
@@ -24,8 +24,17 @@ WORKERS = {
     "RQ": ["rq", "worker", "bench", "--quiet"],
     "dramatiq": ["dramatiq", APP, "--processes", "1"],
     "huey": ["huey_consumer", f"{APP}.app", "--quiet"],
+    "procrastinate": ["procrastinate", "--app", f"{APP}.app", "worker", "--concurrency", "1"],
 }
-MODULES = {"Celery": "celery", "RQ": "rq", "dramatiq": "dramatiq", "huey": "huey"}
+#: What makes the tables of one, before the first task.
+SCHEMA = ["procrastinate", "--app", f"{APP}.app", "schema", "--apply"]
+MODULES = {
+    "procrastinate": "procrastinate",
+    "Celery": "celery",
+    "RQ": "rq",
+    "dramatiq": "dramatiq",
+    "huey": "huey",
+}
 
 
 def redis_server() -> str:
@@ -44,9 +53,15 @@ class Queue:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        #: So many tasks are a measure. RQ forks for each: more of them may take minutes.
+        self.count = 300 if name == "RQ" else 2000
         if name != names.OURS and importlib.util.find_spec(MODULES[name]) is None:
             raise Skip(f"{name} is not installed")
-        self._server = "" if name == names.OURS else redis_server()
+        self._server = ""
+        if name == names.ON_POSTGRES:
+            postgres.programs()
+        elif name != names.OURS:
+            self._server = redis_server()
 
     def throughput(self, count: int) -> float:
         """Tasks a second that a worker runs of so many that wait for it."""
@@ -70,7 +85,11 @@ class Queue:
                 server = work.start([self._server, "--port", "0", "--unixsocket", socket, "--save", ""])
                 stack.callback(end, server, 15, 5)
                 _wait_for(socket)
-            yield work, {names.QUEUE: self._name, names.REDIS: socket, names.PLACE: path}
+            variables = {names.QUEUE: self._name, names.REDIS: socket, names.PLACE: path}
+            if self._name == names.ON_POSTGRES:
+                variables[names.POSTGRES] = stack.enter_context(postgres.server(work, path))
+                self._run(work, variables, SCHEMA)
+            yield work, variables
 
     @contextlib.contextmanager
     def _worker(self, work: Workspace, variables: dict[str, str]) -> Iterator[None]:
@@ -93,20 +112,31 @@ class Queue:
                 APP,
             ]
             return ["-m", "ipcmules", "run", "--bus", f"bench-queue{os.getpid()}", *options]
-        program, *arguments = WORKERS[self._name]
+        arguments = WORKERS[self._name][1:]
         if self._name == "RQ":
             arguments += ["--url", f"unix://{variables[names.REDIS]}"]
-        return [str(Path(sys.executable).with_name(program)), *arguments]
+        return [_beside_python(WORKERS[self._name][0]), *arguments]
 
     def _drive(self, work: Workspace, variables: dict[str, str], what: str, count: int) -> float:
+        command = ["-m", "benchmarks.programs.queue_driver", what, str(count)]
+        return float(self._run(work, variables, command))
+
+    def _run(self, work: Workspace, variables: dict[str, str], command: list[str]) -> str:
+        """What a command of Python's, or of its packages', prints."""
+        if command[0] != "-m":
+            command = [_beside_python(command[0]), *command[1:]]
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.programs.queue_driver", what, str(count)],
+            [sys.executable, *command],
             env={**base_environment(), "BENCH_DIRECTORY": work.directory, **variables},
             cwd=ROOT, check=False, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         if done.returncode:
             raise BenchError(f"{self._name}: {done.stderr[-500:]}")
-        return float(done.stdout)
+        return done.stdout
+
+
+def _beside_python(program: str) -> str:
+    return str(Path(sys.executable).with_name(program))
 
 
 def _wait_for(socket: str) -> None:

@@ -62,6 +62,30 @@ def drain(work: float) -> tuple[int, float]:
     return count, time.monotonic()
 
 
+def work_then_drain(busy: float) -> tuple[int, float]:
+    """Receive nothing for that many seconds, then as drain."""
+    time.sleep(busy)
+    return drain(0)
+
+
+def burst(target: int | str, size: int, count: int, readers: int) -> list[float]:
+    """Send count messages to who is busy, and a stop for each reader.
+
+    The seconds that 99 of 100 sends took at most, that all took, and the CPU time of all.
+    """
+    payload, clock = bytes(size), time.perf_counter
+    times = [0.0] * count
+    cpu, began = time.process_time(), clock()
+    for number in range(count):
+        start = clock()
+        mule_msg(payload, target)
+        times[number] = clock() - start
+    all_of_it, cpu = clock() - began, time.process_time() - cpu
+    for _ in range(readers):
+        mule_msg(STOP, target)
+    return [sorted(times)[count * 99 // 100], all_of_it, cpu]
+
+
 def ping(mule: int, size: int, count: int) -> float:
     """Exchange count messages with another mule; seconds a round trip."""
     payload = bytes(size)
@@ -159,6 +183,7 @@ def pin(cores: list[int]) -> bool:
 ACTIONS: dict[str, Callable[..., Any]] = {
     "send": send, "receive": receive, "send_farm": send_farm, "send_pool": send_pool, "drain": drain,
     "ping": ping, "pong": pong, "tick": tick, "raise_signals": raise_signals, "raise_at": raise_at,
+    "burst": burst, "work_then_drain": work_then_drain,
     "registered": signal_registered, "pin": pin, "spool_many": spool_many, "spool_special": spool_special,
     "spool_notes": spool_notes, "fsync_many": fsync_many,
 }  # fmt: skip

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+import time
 from typing import Any
 
 from benchmarks.programs.channel import DIRECTORY_VARIABLE
-from benchmarks.programs.queue_app_names import PLACE, QUEUE, REDIS
+from benchmarks.programs.queue_app_names import PLACE, POSTGRES, QUEUE, REDIS
 from benchmarks.programs.tally import Tally
 
 _KEEP = 600
@@ -75,8 +77,39 @@ def _huey() -> tuple[Any, Any]:
     return function, lambda found, timeout: found.get(blocking=True, timeout=timeout)
 
 
-#: What the worker of Celery and huey is started with.
+def _procrastinate() -> tuple[Any, Any]:
+    """It keeps no results: that a task has succeeded is all that can be waited for."""
+    global app
+    module = _load("procrastinate")
+    connector = module.PsycopgConnector(conninfo=os.environ[POSTGRES])
+    # The driver's program defers without an event loop; the worker opens the other one.
+    drives = "queue_driver" in sys.argv[0]
+    app = module.App(connector=connector.get_sync_connector() if drives else connector)
+    function = app.task(name="bench.work")(work)
+    if drives:
+        app.open()
+
+    def result(found: tuple[int, int], timeout: float) -> int:
+        job, value = found
+        until = time.monotonic() + timeout
+        while app.job_manager.get_job_status(job).value != "succeeded":
+            if time.monotonic() > until:
+                raise TimeoutError
+            time.sleep(0.001)
+        return value
+
+    return lambda value: (function.defer(value=value), value), result
+
+
+#: What the worker of Celery, huey and procrastinate is started with.
 app: Any = None
-MAKERS = {"ipcmules": _ipcmules, "Celery": _celery, "RQ": _rq, "dramatiq": _dramatiq, "huey": _huey}
+MAKERS = {
+    "ipcmules": _ipcmules,
+    "Celery": _celery,
+    "RQ": _rq,
+    "dramatiq": _dramatiq,
+    "huey": _huey,
+    "procrastinate": _procrastinate,
+}
 #: enqueue(value) to a handle; result(handle, seconds) to the value.
 enqueue, result = MAKERS[os.environ[QUEUE]]()

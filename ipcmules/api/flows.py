@@ -17,6 +17,8 @@ from ipcmules.spooler.calls import ENVELOPE, SpoolFunction
 
 #: A title is for people: so many characters of it are kept.
 _LONGEST_TITLE = 200
+#: The keywords of a call that has none; nobody changes it.
+_NOTHING: dict[str, Any] = {}
 
 
 class Spoolable(Protocol):
@@ -216,9 +218,9 @@ def spool_many(
 
 def _call_of(given: Any, carried: SpoolFunction) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(given, tuple):
-        return given, {}
+        return given, _NOTHING
     if isinstance(given, Mapping):
         if not carried.pass_arguments:
-            return (given,), {}
+            return (given,), _NOTHING
         return (), dict(given)
-    return (given,), {}
+    return (given,), _NOTHING

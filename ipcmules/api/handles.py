@@ -320,9 +320,12 @@ class _Watched:
 def task(id: str | bytes, spooler: str | bytes | None = None) -> Task:
     """The handle of a task that was enqueued before, perhaps by another process.
 
-    id: a handle's .id, the path of the file, or an ID of `ipcmules tasks list`. spooler: the spool directory;
-    without it that of the path, else those of the bus: the first in which something is known of it. A
-    handle is returned in any case; its status may be unknown. Raises NotAttached for an ID on no bus,
+    id: a handle's .id, the path of the file, or an ID of `ipcmules tasks list`; a priority before it may be
+        left out.
+    spooler: the spool directory; without it that of the path, else those of the bus: the first in which
+        something is known of it.
+
+    A handle is returned in any case; its status may be unknown. Raises NotAttached for an ID on no bus,
     ValueError for what is no ID.
     """
     with importing:
@@ -336,11 +339,18 @@ def task(id: str | bytes, spooler: str | bytes | None = None) -> Task:
         raise ValueError(f"task({text!r}): give a task's .id, or the path of its file")
     if spooler is not None:
         where = _place(os.fsdecode(spooler))
-    if where:
+    if where and ("/" in name or os.path.lexists(f"{where}/{name}")):
         return handle(f"{where}/{name}", where)
-    handles = [handle(f"{each}/{name}", each) for each in _directories(text)]
-    known = (each for each in handles if each.status() != standing.UNKNOWN)
-    return next(known, handles[0])
+    places = [where] if where else _directories(text)
+    for each in places:
+        found = handle(f"{each}/{name}", each)
+        if found.status() != standing.UNKNOWN:
+            return found
+    located = ((each, standing.locate(each, name)) for each in places)
+    return next(
+        (handle(f"{each}/{there}", each) for each, there in located if there != name),
+        handle(f"{places[0]}/{name}", places[0]),
+    )
 
 
 def _parted(text: str) -> tuple[str, str]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from ipcmules.api.calls import after_stop, checked_timeout, run_signal
 from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, UnknownTarget
 from ipcmules.kernel.exhaustion import importing
+from ipcmules.kernel.unpatched import get_ident
 from ipcmules.member import inlining, membership
 from ipcmules.member.membership import Membership
 
@@ -35,23 +37,41 @@ def mule_msg(
     False when the timeout is over: then it was not sent. Raises UnknownTarget for a mule or farm this bus
     does not have, MessageTypeError, NotAttached. From uWSGI's mule_msg(message[, mule]).
     """
+    # What nearly every call is, so each step in here counts; _send() is the same with everything it may need.
+    if timeout is None and type(message) is bytes:
+        try:
+            send = _senders[mule]
+        except (KeyError, TypeError):
+            return _send(message, mule, None, priority)
+        try:
+            return send(message, None, priority)
+        except BusStopped:
+            return _send_again(message, mule, None, priority)
     if type(message) is not bytes:
         message = _as_bytes(message, "mule_msg")
-    if timeout is not None:
-        timeout = checked_timeout(timeout)
+    return _send(message, mule, None if timeout is None else checked_timeout(timeout), priority)
+
+
+def _send(message: bytes, target: int | str | bytes, timeout: float | None, priority: int) -> bool:
+    """Send to any target; mule_msg() remembers it for the next call."""
     try:
-        send = _senders.get(mule)
+        send = _senders.get(target)
     except TypeError:  # not hashable, so it names nothing
         send = None
     if send is None:
-        send = _sender(mule)
+        send = _sender(target)
     began = None if timeout is None else monotonic()
     try:
         return send(message, timeout, priority)
     except BusStopped:
         left = None if timeout is None or began is None else max(0.0, timeout - (monotonic() - began))
-        after_stop(f"a message of {len(message)} bytes was not accepted; send it", left)
-    return _sender(mule)(message, left, priority)
+    return _send_again(message, target, left, priority)
+
+
+def _send_again(message: bytes, target: int | str | bytes, left: float | None, priority: int) -> bool:
+    """The bus had stopped: wait for the next one of its name, at most so many seconds, and send it there."""
+    after_stop(f"a message of {len(message)} bytes was not accepted; send it", left)
+    return _sender(target)(message, left, priority)
 
 
 def farm_msg(
@@ -68,6 +88,16 @@ def farm_msg(
     any host, and True means that the cluster has stored the message; with store_and_forward that it is on
     this host's disk, from where it is sent on. From uWSGI's farm_msg(farm, message).
     """
+    if timeout is None and type(message) is bytes and type(farm) is str and not store_and_forward:
+        # As in mule_msg().
+        try:
+            send = _senders[farm]
+        except KeyError:
+            return _send(message, farm, None, priority)
+        try:
+            return send(message, None, priority)
+        except BusStopped:
+            return _send_again(message, farm, None, priority)
     if not isinstance(farm, (str, bytes)):
         raise UnknownTarget(f"farm_msg() takes the name of a farm first, not {farm!r}")
     if store_and_forward:
@@ -178,10 +208,24 @@ def mule_get_msg(
     # A message that has been returned to this function is returned in one stretch (kernel/interruption.py).
     carried = membership.carried
     if not carried:
-        # Whatever else was asked for, what is loaded comes first: one call for most messages of a busy mule.
-        message = membership.next_message()
-        if message is not None:
-            return message
+        # Whatever else was asked for, what is loaded comes first. So is nearly every message of a busy mule:
+        # this is Handout.next(), and each call in here counts. The clock, as a handler may have taken long
+        # since the last one; the thread's hand; and a step of an iterator that threads share.
+        ready = membership.ready
+        if ready.loaded:
+            me = get_ident()
+            try:
+                hand = ready.hands[me]
+            except KeyError:  # never a signal handler's: there is no call in between
+                hand = None
+            if hand is not None and monotonic() < hand.look_at:
+                for mark, message in ready.pairs:
+                    hand.cells[hand.ref] = mark
+                    return message
+        elif signals and farms:
+            record = ready.next_record()
+            if record is not None:
+                return record
     member = membership.peek()
     inbox = member.inbox if member is not None else None
     if inbox is None or member is None:
@@ -190,7 +234,7 @@ def mule_get_msg(
         timeout = None
     if not carried:
         return inbox.receive(timeout, signals, farms, run_signal)
-    return _past_calls(member, timeout, lambda left: inbox.get(left, signals, farms, run_signal))
+    return _past_calls(member, timeout, partial(inbox.get, signals=signals, farms=farms, dispatch=run_signal))
 
 
 def _past_calls(
@@ -223,7 +267,7 @@ def farm_get_msg(timeout: float | None = -1) -> bytes | None:
         timeout = None
     if not membership.carried:
         return inbox.get_farm(timeout, True, run_signal)
-    return _past_calls(member, timeout, lambda left: inbox.get_farm(left, True, run_signal))
+    return _past_calls(member, timeout, partial(inbox.get_farm, signals=True, dispatch=run_signal))
 
 
 def _not_a_mule(call: str) -> NotAMule:

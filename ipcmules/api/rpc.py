@@ -18,7 +18,7 @@ from ipcmules.bus import log
 from ipcmules.bus.places import Places
 from ipcmules.bus.table import R_EXCEPTIONS
 from ipcmules.errors import IpcMulesError
-from ipcmules.functions import coroutines
+from ipcmules.functions import coroutines, tracing
 from ipcmules.kernel import unpatched
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.member import membership
@@ -45,6 +45,10 @@ _starting = unpatched.RLock()
 
 class RpcError(IpcMulesError, ValueError):
     """A name, function or argument that cannot be."""
+
+
+class NoFunction(packets.WireRefused):
+    """A process has no such function, and ran nothing."""
 
 
 def register_rpc(name: str | bytes, function: Function, argc: int = 0) -> bool:
@@ -105,10 +109,24 @@ def rpc(
         return call(name, *packed)
     try:
         if _PROCESS.match(where):
-            return ask(socket_path(membership.current().where, where), [_name(name), *packed], timeout)
+            return _ask_process(socket_path(membership.current().where, where), _name(name), packed, timeout)
         return packets.send_call(_name(name), packed, where, timeout)
     except (packets.WireError, packets.WireRefused):
         return None
+
+
+def _ask_process(path: str, name: bytes, arguments: list[bytes], timeout: float) -> bytes | None:
+    """As ask(), with the context of a trace where there is one."""
+    deadline = time.monotonic() + timeout
+    traced = tracing.with_context(name)
+    if traced != name and len(traced) <= packets.LARGEST:
+        try:
+            return ask(path, [traced, *arguments], timeout)
+        except packets.WireRefused as error:
+            if not isinstance(error, NoFunction):
+                raise
+        # A process of an older version knows no context, and has run nothing.
+    return ask(path, [name, *arguments], max(deadline - time.monotonic(), 0.001))
 
 
 def ask(path: str, strings: list[bytes], timeout: float = TIMEOUT) -> bytes | None:
@@ -120,7 +138,7 @@ def ask(path: str, strings: list[bytes], timeout: float = TIMEOUT) -> bytes | No
     with packets.connect(path, timeout) as connection:
         result = _ask(connection, path, strings, deadline)
     if result is None:
-        raise packets.WireRefused(f"{path} has no function {strings[0]!r}")
+        raise NoFunction(f"{path} has no function {strings[0]!r}")
     return result
 
 
@@ -156,8 +174,11 @@ def anybody(where: Places, strings: list[bytes], timeout: float = TIMEOUT) -> by
 
 
 def _answer(name: bytes, arguments: list[bytes]) -> bytes | None:
+    name, carried = tracing.without_context(name)
     function = _functions.get(name)
-    return None if function is None else run(function, arguments)
+    if function is None:
+        return None
+    return run(tracing.traced(function, f"rpc {name.decode('utf-8', 'replace')}", carried), arguments)
 
 
 def run(function: Function, arguments: list[bytes]) -> bytes:

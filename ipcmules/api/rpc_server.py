@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from ipcmules.bus import log
 from ipcmules.bus.table import R_EXCEPTIONS
+from ipcmules.functions import tracing
 from ipcmules.kernel import unpatched, unpatched_polls
 from ipcmules.kernel.peers import peer, short_path
 from ipcmules.kernel.unpatched_sockets import Socket
@@ -167,11 +168,12 @@ def _answer(connection: socket.socket, call: Call) -> None:
     if _has_gone(connection):
         return  # while the call waited here: nobody wants it any more
     connection.settimeout(_PATIENCE)
+    name = tracing.without_context(strings[0])[0] if strings else b""
     try:
-        with child.guarded(f"the RPC function {strings[:1]!r}"):
+        with child.guarded(f"the RPC function {name!r}"):
             result = call(strings[0], strings[1:]) if strings else None
     except Exception:
-        log.exception(f"the RPC function {strings[0]!r} raised:")
+        log.exception(f"the RPC function {name!r} raised:")
         running.count(R_EXCEPTIONS)
         return  # without a reply: None there
     if result is None:
@@ -181,7 +183,7 @@ def _answer(connection: socket.socket, call: Call) -> None:
         for part in packets.result_parts(result):
             _send(connection, part)
     except OSError as error:
-        text = f"the result of RPC function {strings[0]!r} ({len(result)} bytes) was not read to its end"
+        text = f"the result of RPC function {name!r} ({len(result)} bytes) was not read to its end"
         log.event("warning", f"{text}: {error.strerror or error}; give the caller more time (timeout=)")
 
 

@@ -31,6 +31,10 @@ _targets_of: Membership | None = None
 #: When a process on no bus looked for one last (time.monotonic()), and how often it does, seconds.
 _looked = 0.0
 _LOOK_EVERY = 1.0
+#: So many tasks are told of by their names, which have room in the queue; more by a look at the directory.
+_FEW = 8
+#: So many are written at once: a spooler begins with the first ones while the others are written.
+_AT_ONCE = 64
 _reader: Callable[[Mapping[Any, Any]], Request] | None = None
 #: Where tasks go in a process that is on no bus and runs those of one directory (`ipcmules tasks run`).
 default_directory = ""
@@ -97,13 +101,27 @@ def put_many(requests: list[Request], what: str) -> list[Task]:
     writer, spools = target(requests[0].spooler, what)
     found: list[str] = []
     try:
-        for each in requests:
-            found.append(_put(writer, spools, each))
+        if len(requests) <= _FEW:
+            for each in requests:
+                found.append(_put(writer, spools, each))
+        else:
+            for start in range(0, len(requests), _AT_ONCE):
+                is_told = writer.put_many(requests[start : start + _AT_ONCE], found)
+                _wake_for_many(writer, spools, found[start:], is_told)
     except BaseException:
         writer.take_back(found)
         raise
     directory = writer.directory
     return [handle(f"{directory}/{name}", directory) for name in found]
+
+
+def _wake_for_many(writer: Writer, spools: Spools | None, found: list[str], is_told: bool) -> None:
+    """Tell of tasks. is_told: a master that watches the directory was told by the files themselves."""
+    if spools is not None:
+        spools.wake_for_many(writer.directory, "/" in found[0])
+    elif not is_told:
+        for name in found:
+            _wake_alone(writer.directory, name)
 
 
 def spool_unique(task: Mapping[Any, Any], function: str, key: str, until: str) -> Task:

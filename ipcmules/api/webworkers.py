@@ -17,9 +17,11 @@ from ipcmules.api import presence
 from ipcmules.errors import IpcMulesError
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.member import membership
+from ipcmules.signals.identity import loads
 
 if TYPE_CHECKING:
     from ipcmules.bus.config import BusConfig
+    from ipcmules.kernel.processes import ProcessId
     from ipcmules.member.membership import Membership
 
 Result = TypeVar("Result")
@@ -54,12 +56,14 @@ def _report(kind: str, reload: str) -> None:
         _log(f"the web server cannot be told to the bus, so a reload will not reach it: {error}")
 
 
+@loads
 def load(application: Callable[[], Result], siblings: int = 0) -> Result:
     """In a process that will serve requests: load what --import names, then what the server loads."""
     with loading(siblings):
         return application()
 
 
+@loads
 def preload(application: Callable[[], Result]) -> Result:
     """As load(), in a server's parent, whose children serve: it takes no number."""
     with loading(claims=False):
@@ -179,9 +183,26 @@ def _claim(member: Membership, siblings: int) -> None:
         from ipcmules.member import workers
 
     try:
-        workers.claim(member, siblings=siblings)
+        workers.claim(member, siblings=siblings, parent=_parent(member, siblings))
     except (IpcMulesError, OSError) as error:
         _log(f"this web worker has no number: {error}")
+
+
+def _parent(member: Membership, siblings: int) -> ProcessId:
+    """Who starts another worker when this one has ended: the server's parent process.
+
+    This process itself where there is none: the master starts it again, and says so (command_reload.py).
+    """
+    with importing:
+        from ipcmules.bus import webservers
+        from ipcmules.kernel import processes
+        from ipcmules.kernel.processes import ProcessId
+
+    pid = os.getppid()
+    parent = ProcessId(pid, processes.start_time(pid))
+    if siblings or any(each.process == parent for each in webservers.found(member.where)):
+        return parent
+    return processes.current()
 
 
 def _membership() -> Membership | None:

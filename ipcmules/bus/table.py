@@ -82,6 +82,9 @@ R_DEADLINE = 14  # time.monotonic_ns() at which the master kills it; 0: never
 R_DEATH, R_DIED = 15, 16  # written by the master: how its predecessor ended (deaths.py), time.time_ns()
 R_CHANGED = 17  # time.monotonic_ns() at which R_STATE changed last
 R_DOING = 18  # what the app is doing in it: DOES_* below, shifted by 8, and a signal's number
+# Of a web server's worker: who starts another in its place. While that lives, what is raised for the number
+# waits. A worker has no other use for these two (R_URGENT, R_READER).
+R_PARENT, R_PARENT_START = 12, 3
 R_SENDING = 19  # a thread of it waits for room: 1 + the number of the queue (in the description); 0: none
 
 # What the processes before it had counted (ipcmules/signals/running.py: fold): twice the number, plus 1 while
@@ -259,6 +262,24 @@ class Table:
     def lives(self, record: int) -> bool:
         """True if the process of a record runs."""
         return self.process(record).alive()
+
+    def parent(self, record: int) -> ProcessId:
+        """Who starts another worker in the place of a record's; pid 0 if nobody does."""
+        return ProcessId(self.cells[record + R_PARENT], self.cells[record + R_PARENT_START])
+
+    def set_parent(self, record: int, parent: ProcessId) -> None:
+        """Write what parent() reads; with the registry lock held, or by the master."""
+        self.cells[record + R_PARENT] = 0
+        self.cells[record + R_PARENT_START] = parent.start
+        self.cells[record + R_PARENT] = parent.pid
+
+    def awaited(self, record: int) -> bool:
+        """True if a web server's worker has ended, and the server is about to start another."""
+        return bool(self.cells[record + R_PARENT]) and not self.lives(record) and self.parent(record).alive()
+
+    def expected(self, record: int) -> bool:
+        """True if the worker of a record runs, or is awaited."""
+        return self.lives(record) or self.awaited(record)
 
     def mule(self, number: int) -> int:
         """Index of the first cell of a mule's record (cells[table.mule(3) + R_PID])."""

@@ -106,6 +106,29 @@ def _credentials(name: str, directory: str) -> str:
     return path
 
 
+def _web(addresses: tuple[str, ...], _directory: str) -> tuple[str, ...]:
+    if addresses:
+        check_web("--web")
+    return addresses
+
+
+def check_web(what: str) -> None:
+    """Raise ConfigError where the packages of the page are not installed. what: needs them."""
+    for each in ("starlette", "uvicorn"):
+        if importlib.util.find_spec(each) is None:
+            raise ConfigError(
+                f"{what} needs the package {each}, which is not installed: pip install 'ipcmules[web]'"
+            )
+
+
+def _token_file(name: str, directory: str) -> str:
+    from ipcmules.web import tokens
+
+    path = os.path.join(directory, name)
+    tokens.read(path)
+    return path
+
+
 def _directory(path: str, option: str = "--chdir") -> str:
     full = os.path.abspath(path)
     if not os.path.isdir(full):
@@ -200,6 +223,8 @@ _FINDERS: dict[str, Callable[[Any, str], Any]] = {
     "metrics addresses": _metrics,
     "cluster servers": _cluster,
     "credentials file": _credentials,
+    "web addresses": _web,
+    "token file": _token_file,
     "cache": _each(_found_cache),
     **dict.fromkeys(("cache item", "cached file", "cached gzip"), _each(_found_item)),
     "area": _each(_found_area),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -20,6 +18,7 @@ from ipcmules.errors import ConfigError, IpcMulesError
 from ipcmules.kernel import times
 from ipcmules.kernel.printable import for_people
 from ipcmules.messages import kept
+from ipcmules.messages import letters as dead_letters
 from ipcmules.messages.kept import Kept
 
 #: How much of a message `show` prints as text.
@@ -41,7 +40,7 @@ def list_(bus: str | None, as_json: bool) -> None:
     """List the dead letters, oldest first."""
     found, waiting = _headers(bus_places(bus))
     if as_json:
-        click.echo(json.dumps([_as_json(each) for each in found], indent=2))
+        click.echo(json.dumps([dead_letters.told(each) for each in found], indent=2))
         return
     if found:
         _print(found)
@@ -63,7 +62,7 @@ def show(bus: str | None, raw: bool, letter: str) -> None:
         sys.stdout.buffer.write(found.data)
         sys.stdout.buffer.flush()
         return
-    for key, value in _as_json(found).items():
+    for key, value in dead_letters.told(found).items():
         click.echo(f"{key}: {_when(found) if key == 'time' else for_people(str(value))}")
     text = found.data[:_LONGEST].decode("utf-8", "backslashreplace")
     click.echo(f"\n{for_people(text, lines=True)}")
@@ -142,19 +141,9 @@ def _destination(text: str) -> int | str:
 
 
 def _headers(where: Places) -> tuple[list[Kept], int]:
-    """The dead letters, without their messages, and how many other messages wait to be queued again."""
-    found, waiting = [], 0
-    for path in [*kept.older(where), *kept.listing(where)]:
-        try:
-            each = kept.header(path)
-        except FileNotFoundError:
-            continue  # requeued or dropped meanwhile
-        except (OSError, ValueError) as error:
-            print(f"ipcmules: {for_people(str(error))}", file=sys.stderr)
-            continue
-        waiting += each.again
-        if not each.again:
-            found.append(each)
+    found, waiting = dead_letters.headers(
+        where, lambda text: print(f"ipcmules: {for_people(text)}", file=sys.stderr)
+    )
     return found + dead_of_cluster.headers(where), waiting
 
 
@@ -195,41 +184,16 @@ def _take(where: Places, path: str, to: str | None, send: Callable[[Kept], None]
     try:
         if dead_of_cluster.is_one(path):
             dead_of_cluster.take(where, path, to, send is not None)
-            return True
-        with _claimed(path):
-            if send is not None:
-                send(kept.load(path))
-            os.unlink(path)
+        else:
+            dead_letters.take(path, send)
         return True
     except (IpcMulesError, OSError, ValueError) as error:
         print(f"ipcmules: error: {for_people(f'{os.path.basename(path)}: {error}')}", file=sys.stderr)
         return False
 
 
-@contextlib.contextmanager
-def _claimed(path: str) -> Iterator[None]:
-    """Nobody else requeues or drops it meanwhile: two commands at once must not send a message twice."""
-    with open(path, "rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if not os.path.exists(path):
-            raise FileNotFoundError("another command has taken it meanwhile")
-        yield
-
-
 def _when(letter: Kept) -> str:
     return times.local(letter.time)
-
-
-def _as_json(letter: Kept) -> dict[str, Any]:
-    return {
-        "id": letter.id,
-        "time": letter.time,
-        "target": letter.endpoint,
-        "mule": letter.process,
-        "reason": letter.reason,
-        "length": letter.length,
-        "attempts": letter.attempts,
-    }
 
 
 def _print(letters: list[Kept]) -> None:

@@ -1,25 +1,79 @@
-"""`ipcmules events`: what raises signals by itself on a running bus, as a table, or as JSON."""
+"""`ipcmules events`: what raises signals by itself on a running bus; to run it now, and to pause it."""
 
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from typing import Any
 
 import click
 
 from ipcmules.cli.target import bus_option, running
+from ipcmules.errors import ConfigError
 from ipcmules.kernel.printable import for_people
 
 #: Columns where the output is no terminal's.
 _WIDTH = 250
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @bus_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(bus: str | None, as_json: bool) -> None:
-    """List the timers, crons and file monitors of a running bus, with their next time and their runs."""
+@click.pass_context
+def command(ctx: click.Context, bus: str | None, as_json: bool) -> None:
+    """List the timers, crons and file monitors of a running bus, with their next time and their runs.
+
+    With a command, do something to the one with an ID; --json shows the IDs, the beginning of one will do.
+    """
+    ctx.obj = bus
+    if ctx.invoked_subcommand is None:
+        _list(bus, as_json)
+
+
+@command.command()
+@bus_option
+@click.argument("event", metavar="ID")
+@click.pass_obj
+def run(above: str | None, bus: str | None, event: str) -> None:
+    """Have an event run now: raise its signal, or run its command."""
+    question = {"do": "events.run", "once": secrets.token_hex(16)}
+    click.echo(f"{_ask(bus or above, event, question)}: told to run")
+
+
+@command.command()
+@bus_option
+@click.argument("event", metavar="ID")
+@click.pass_obj
+def pause(above: str | None, bus: str | None, event: str) -> None:
+    """Have nothing come of an event's ticks, until `resume` or the end of the bus."""
+    click.echo(f"{_ask(bus or above, event, {'do': 'events.pause', 'paused': True})}: paused")
+
+
+@command.command()
+@bus_option
+@click.argument("event", metavar="ID")
+@click.pass_obj
+def resume(above: str | None, bus: str | None, event: str) -> None:
+    """Have an event go on that is paused."""
+    click.echo(f"{_ask(bus or above, event, {'do': 'events.pause', 'paused': False})}: goes on")
+
+
+def _ask(bus: str | None, event: str, question: dict[str, Any]) -> str:
+    """Ask the master about the event with an ID; returns what it is called, for people."""
+    from ipcmules.bus import control
+
+    where = running(bus)
+    listed = control.ask(where, {"do": "events.list"})["events"]
+    meant = [each for each in listed if event and each["id"].startswith(event)]
+    if len(meant) != 1:
+        what = "no event has" if not meant else f"{len(meant)} events have"
+        raise ConfigError(f"{what} the ID {event!r}: 'ipcmules events --json' shows them")
+    control.ask(where, {**question, "id": meant[0]["id"]})
+    return for_people(f"{meant[0]['schedule']} {meant[0]['handler'] or ''}".strip())
+
+
+def _list(bus: str | None, as_json: bool) -> None:
     from ipcmules.bus import control
 
     found = control.ask(running(bus), {"do": "events.list"})["events"]
@@ -45,9 +99,7 @@ def _print(found: list[dict[str, Any]]) -> None:
         texts = (_signal(each), each["kind"], _schedule(each), each["target"] or "-", each["handler"] or "-")
         counts = (str(each[key]) for key in ("ticks", "runs", "skips"))
         # Text: what a user wrote is no markup.
-        table.add_row(
-            *map(Text, map(for_people, texts)), _next(each["next"]), *counts, _last(each["last_duration"])
-        )
+        table.add_row(*map(Text, map(for_people, texts)), _next(each), *counts, _last(each["last_duration"]))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH  # what a program reads is not folded at 80 columns
@@ -63,9 +115,10 @@ def _schedule(event: dict[str, Any]) -> str:
     return f"{event['schedule']}{zone}{'' if event['overlap'] else ', no overlap'}"
 
 
-def _next(moment: float | None) -> str:
-    if moment is None:
-        return "-"
+def _next(event: dict[str, Any]) -> str:
+    moment = event["next"]
+    if event["paused"] or moment is None:
+        return "paused" if event["paused"] else "-"
     away = moment - time.time()
     if away < 60:
         return f"in {max(away, 0.0):.1f} s"

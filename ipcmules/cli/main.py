@@ -23,7 +23,7 @@ from ipcmules.kernel.printable import for_people
 GROUPS = {
     "A bus": ("run", "reload", "stop"),
     "Give it work": ("msg", "signal", "spool"),
-    "Look at it": ("status", "top", "list", "events"),
+    "Look at it": ("status", "top", "web", "list", "events"),
     "What waits and what failed": ("tasks", "dead"),
     "Around it": ("doctor", "clean", "cluster", "migrate", "service", "completion"),
 }
@@ -87,7 +87,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     help="Print the version.",
 )
 def _group() -> None:
-    """Mules, farms, signals and locks for any Python application."""
+    """Background work for Python programs: mules, tasks, signals, timers, locks."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -55,8 +55,11 @@ class Migration:
 
 
 def read(path: str, server: str) -> Migration:
-    """Look at a configuration. server: one of catalogue.SERVERS. Raises ConfigError as ini.read()."""
-    entries = ini.read(path, blocks=True)
+    """Look at a configuration, UWSGI_* variables included. server: one of catalogue.SERVERS.
+
+    Raises ConfigError as ini.read().
+    """
+    entries = ini.read(path, blocks=True, environment=True)
     holding = [each for each in entries if each.holds]
     lines: list[Line] = []
     taken: list[tuple[str, str]] = []
@@ -73,6 +76,7 @@ def read(path: str, server: str) -> Migration:
                 text = f"stands in '{entry.block}', which holds here: {text}"
         lines.append(Line(_where(entry), entry.key, entry.value, kind, text))
     site = serving.site(holding)
+    site.log = next((value for key, value in reversed(taken) if key == "log-file"), "")
     words = serving.command(site, server)
     lines = [
         replace(each, kind="left") if each.kind == "server" and each.key not in site.asked else each

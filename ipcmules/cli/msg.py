@@ -38,7 +38,7 @@ HIGHEST_PRIORITY = 32767
 def command(
     bus: str | None, mule: str | None, farm: str | None, priority: str, timeout: str | None, text: str
 ) -> int:
-    """Send TEXT as a message; '-' sends what comes in on stdin, byte for byte.
+    """Send TEXT as a message to a mule, the pool or a farm. '-' sends the bytes of stdin.
 
     Exits with 0 when the message is in its queue, with 1 when there was no room in time.
     """

@@ -143,8 +143,10 @@ def _alarm_command(text: str) -> tuple[str, ...]:
 
 
 def _application(text: str) -> tuple[str, ...]:
-    # uWSGI's 'module' may name the callable too: app:application. Loading the module is enough.
-    return (nonblank(text.partition(":")[0], "module"),)
+    # uWSGI's 'module' may name the callable too: app:application. Loading the module is enough, but for
+    # app:create(), which is called.
+    module, _, name = text.partition(":")
+    return (f"{nonblank(module, 'module')}:{name}" if name.endswith("()") else nonblank(module, "module"),)
 
 
 def _application_file(text: str) -> tuple[str, ...]:
@@ -196,6 +198,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "external spooler": lambda text: (spool_dir(nonblank(text, "directory"), True),),
     "addresses": _socket,
     "metrics addresses": _socket,
+    "web addresses": _socket,
     "networks": _network,
     "hooks": _hook,
     "start hooks": _hook,

@@ -15,7 +15,7 @@ from ipcmules.errors import NotAttached
 @click.command()
 @bus_option
 def command(bus: str | None) -> int:
-    """Load the code again and replace the mules and workers one after the other; nothing queued is lost.
+    """Load new code, and replace mules, spoolers and workers one after the other. Nothing queued is lost.
 
     Then the web server is told to load it; the log says how. Exits with 0 when the mules run the new code,
     with 1 and the error where the old code stayed.

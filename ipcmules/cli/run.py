@@ -125,6 +125,9 @@ def execute(ctx: click.Context, /, **values: Any) -> int:
         user.mask(given.get("umask", ""))
         if given.get("log_level", ()):
             os.environ[log.LEVEL_VARIABLE] = ",".join(given.get("log_level", ()))
+        if given.get("log_file", "") and not given.reload:
+            path = os.path.join(given.get("chdir", "."), given.get("log_file", ""))
+            user.own(path, given.get("uid", ""), given.get("gid", ""))
         user.become(given.get("uid", ""), given.get("gid", ""))
         described = build(given, values["bus"], ctx.meta[_COMMAND])
         _write_to(given.get("log_file", ""), described.directory)

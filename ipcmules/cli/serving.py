@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from ipcmules.compat.ini import Entry
 
@@ -33,6 +34,7 @@ class Site:
     prefix: str = ""  #: SCRIPT_NAME
     directory: str = "."
     state: str = ""  #: where the bus keeps what outlives it, '' for the usual place
+    log: str = ""  #: the file that everything prints to, '' for stderr
     paths: list[str] = field(default_factory=list)  #: for PYTHONPATH
     home: str = ""
     values: dict[str, str] = field(default_factory=dict)  #: the last value of each option
@@ -40,10 +42,13 @@ class Site:
     asked: set[str] = field(default_factory=set)  #: the options that were looked at for the command
 
     def get(self, *names: str) -> str:
-        """The value of the first of the options that is given and not 0 or false."""
+        """The value of the first of the options that is given and not 0 or false: for the command."""
         self.asked.update(names)
-        found = (self.values.get(name, "") for name in names)
-        return next((each for each in found if each and each not in ("0", "false")), "")
+        return next((self.values[name] for name in names if self.has(name)), "")
+
+    def has(self, name: str) -> bool:
+        """True for an option that is given and not 0 or false, whatever becomes of it."""
+        return self.values.get(name, "") not in ("", "0", "false")
 
     def number(self, *names: str) -> str:
         """As get(), what of it is a number: uWSGI reads values with atoi(3), so words may follow."""
@@ -168,8 +173,8 @@ def command(found: Site, server: str) -> list[str]:
             f"{server} has no greenlets but threads, and does not run an application that calls gevent's "
             "patch_all() itself: take the call out, or use --server gunicorn"
         )
-    if server != "gunicorn" and log_file(found):
-        found.notes.append(f"{server} writes to stderr: put that into {log_file(found)}, or use --systemd")
+    if found.get("daemonize", "daemonize2"):
+        found.notes.append("it stays in the foreground: let a service manager start it (--systemd)")
     if found.factory and server != "gunicorn":
         return [program, *words, "--factory", application.removesuffix("()")]
     return [program, *words, application]
@@ -204,7 +209,6 @@ def _gunicorn(found: Site) -> list[str]:
         ("--certfile", found.certificate[0]),
         ("--keyfile", found.certificate[1]),
         ("--umask", _mask(found) or found.get("umask")),  # of its socket alone
-        ("--error-logfile", log_file(found)),
         ("--access-logfile", _access_log(found)),
         ("--name", found.get("procname", "procname-prefix", "procname-prefix-spaced").strip()),
         ("--env", f"SCRIPT_NAME={found.prefix}" if found.prefix else ""),
@@ -212,6 +216,9 @@ def _gunicorn(found: Site) -> list[str]:
     greenlets = found.number("gevent", "async")
     if greenlets:
         words += ["--worker-class", "gevent", "--worker-connections", greenlets]
+        lacking = [each for each in ("gevent", "packaging") if found.home or find_spec(each) is None]
+        if lacking:  # gunicorn's setup does not ask for them
+            found.notes.append(f"gunicorn's gevent workers need packages: pip install {' '.join(lacking)}")
     return [*words, "--reuse-port"] if found.get("reuse-port") else words
 
 
@@ -240,15 +247,6 @@ def _mask(found: Site) -> str:
     mode = _mode(found)
     masked = "".join("7" if each == "0" else "0" if int(each, 8) & 2 else "2" for each in mode)
     return f"0{masked}" if mode else ""
-
-
-def log_file(found: Site) -> str:
-    """The file that uWSGI writes its log to, '' for none."""
-    text = found.get("logto", "logto2", "daemonize", "daemonize2", "logger")
-    kind, colon, rest = text.partition(":")
-    if colon and kind == "file":
-        return rest
-    return text if "/" in text and not colon else ""
 
 
 def _access_log(found: Site) -> str:
@@ -281,8 +279,10 @@ def _granian(found: Site) -> list[str]:
         ("--ssl-certificate", found.certificate[0]),
         ("--ssl-keyfile", found.certificate[1]),
         ("--url-path-prefix", found.prefix),
+        ("--workers-lifetime", _at_least(found.number("max-worker-lifetime"), 60)),
+        ("--workers-max-rss", found.number("reload-on-rss", "evil-reload-on-rss")),
     )
-    if found.get("harakiri"):
+    if found.has("harakiri"):
         found.notes.append("granian has no timeout for a request (harakiri)")
     return words if found.get("disable-logging") else [*words, "--access-log"]
 
@@ -297,11 +297,12 @@ def _uvicorn(found: Site) -> list[str]:
         found,
         ("--workers", found.number("processes", "workers", "p")),
         ("--limit-max-requests", found.number("max-requests")),
+        ("--limit-max-requests-jitter", found.number("max-requests-delta")),
         ("--backlog", found.number("listen", "l")),
         ("--ssl-certfile", found.certificate[0]),
         ("--ssl-keyfile", found.certificate[1]),
     )
-    if found.get("harakiri"):
+    if found.has("harakiri"):
         found.notes.append("uvicorn has no timeout for a request (harakiri)")
     if found.prefix:
         words += ["--root-path", found.prefix]

@@ -14,7 +14,7 @@ from ipcmules.cli.target import bus_option, running
 @click.argument("signum", metavar="N", shell_complete=completing.signals)
 @click.option("--to", "address", metavar="ADDRESS", help="Raise it at another server: HOST:PORT or a socket.")
 def command(bus: str | None, signum: str, address: str | None) -> int:
-    """Raise signal N (0 to 255); who handles it is what its registration says."""
+    """Raise signal N (0 to 255). Whoever registered it handles it."""
     wanted = named("signal", lambda text: number(text, 0, 255), signum)
     if address is not None:
         from ipcmules.wire import packets

@@ -38,7 +38,7 @@ def command(
     body: str | None,
     arguments: tuple[str, ...],
 ) -> int:
-    """Enqueue a task with these arguments, and print the path of its file.
+    """Enqueue a task of these keys and values, and print the path of its file.
 
     Through the bus, whose spoolers start it at once; into --spooler DIR also where no bus is running.
     """

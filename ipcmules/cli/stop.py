@@ -28,7 +28,7 @@ _PATIENCE = 10.0
 @click.command()
 @bus_option
 def command(bus: str | None) -> int:
-    """Stop the bus: its mules finish and drain what is queued, within the mercy time.
+    """Stop the bus. Its mules take what is queued first, within the mercy (--mule-reload-mercy).
 
     Exits with 0 when the bus is gone, with 1 where it does not end in time.
     """

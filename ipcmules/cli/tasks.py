@@ -18,7 +18,7 @@ from ipcmules.cli.target import bus_option
 from ipcmules.cli.tasks_found import Filter
 from ipcmules.errors import ConfigError
 from ipcmules.kernel.printable import for_people
-from ipcmules.spooler import mending, names, peek
+from ipcmules.spooler import mending, names, peek, texts
 from ipcmules.spooler.peek import Peek
 
 
@@ -95,7 +95,7 @@ def list_(place: str | None, limit: int, as_json: bool, **which: str | None) -> 
         raise ConfigError(f"--limit {limit}: give 0 or more")
     found, more = found_tasks.some(_all(place, which), limit)
     if as_json:
-        click.echo(json.dumps([shown.as_json(each) for each in found], indent=2))
+        click.echo(json.dumps([texts.as_json(each) for each in found], indent=2))
     elif found:
         shown.table(found)
     else:
@@ -118,7 +118,7 @@ def show(ids: tuple[str, ...], body: bool, as_json: bool, **which: str | None) -
     if body:
         shown.body(found)
     elif as_json:
-        click.echo(json.dumps(shown.as_json(found, whole=True), indent=2))
+        click.echo(json.dumps(texts.as_json(found, whole=True), indent=2))
     else:
         shown.one(found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import Any
@@ -54,38 +53,6 @@ def _function(task: Peek) -> str:
     if task.problem:
         return "(no task)"
     return for_people(task.function) or "-"
-
-
-def as_json(task: Peek, whole: bool = False) -> dict[str, Any]:
-    """A task for programs. whole: with its arguments and its traceback."""
-    record = task.record
-    found: dict[str, Any] = {
-        "id": texts.text(os.fsencode(task.id)),
-        "directory": texts.text(os.fsencode(task.directory)),
-        "path": texts.text(os.fsencode(task.path)),
-        "state": task.state,
-        "priority": task.priority,
-        "enqueued": task.enqueued,
-        "due": task.due or None,
-        "size": task.size,
-        "pid": task.pid or None,
-        "function": task.function or None,
-        "attempts": record.attempts,
-        "retries_returned": record.returned,
-        "failed": record.time or None,
-        "reason": record.reason or None,
-        "problem": task.problem or None,
-        "progress": task.progress,
-    }
-    if task.end is not None:
-        found |= {"ended": task.end.time, "attempts": task.end.attempts, "reason": task.end.reason or None}
-    if whole:
-        found["traceback"] = record.traceback or None
-        found["body_size"] = texts.body_size(task)
-        found["arguments"] = texts.arguments(task)
-        if task.end is not None:
-            found["result"] = texts.result(task.end)
-    return found
 
 
 def one(task: Peek) -> None:

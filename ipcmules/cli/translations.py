@@ -74,6 +74,13 @@ def _mule(entry: Entry, _entries: Sequence[Entry]) -> Translated:
     return Translated([("mule", value)])
 
 
+def _application(entry: Entry, entries: Sequence[Entry]) -> Translated:
+    """module = app with callable = create(): the factory is called."""
+    name = next((each.value for each in reversed(entries) if each.key == "callable" and each.holds), "")
+    called = name.endswith("()") and ":" not in entry.value
+    return Translated([(entry.key, f"{entry.value}:{name}" if called else entry.value)])
+
+
 def _path(entry: Entry, _entries: Sequence[Entry]) -> Translated:
     if not entry.value:
         return Translated([])
@@ -238,6 +245,28 @@ def _cache_item(entry: Entry, _entries: Sequence[Entry]) -> Translated:
     return Translated([(entry.key, entry.value)])
 
 
+#: Loggers of uWSGI's whose lines are here anyway: stderr, or what the service manager makes of it.
+_LOGGERS = ("stdio", "fd", "systemd", "syslog", "rsyslog")
+
+
+def _log(entry: Entry, _entries: Sequence[Entry]) -> Translated:
+    """logto, daemonize: all that the processes print, in a file. All but logto2 open it before chdir."""
+    file = entry.value.strip()
+    if not file or file.startswith("/dev/std"):
+        return Translated([])
+    if ":" in file:
+        return Translated([], f"the lines to the UDP server {file}: let the service manager send them")
+    return Translated([("log-file", file if entry.key == "logto2" else os.path.abspath(file))])
+
+
+def _logger(entry: Entry, _entries: Sequence[Entry]) -> Translated:
+    """logger = [NAME ]KIND:ARGUMENT"""
+    kind, _, file = entry.value.strip().rpartition(" ")[2].partition(":")
+    if kind == "file" and file:
+        return Translated([("log-file", os.path.abspath(file))])
+    return Translated([], "" if kind in _LOGGERS else f"what logger {kind!r} does, with the log's lines")
+
+
 def _nothing(_entry: Entry, _entries: Sequence[Entry]) -> Translated:
     return Translated([])
 
@@ -250,10 +279,13 @@ _SPECIAL: dict[str, Callable[[Entry, Sequence[Entry]], Translated]] = {
     "env": _variable,
     "mule": _mule,
     **dict.fromkeys(("pythonpath", "python-path", "pp"), _path),
+    **dict.fromkeys(("module", "wsgi"), _application),
     "cron": _cron,
     "unique-cron": _cron,
     "cron2": _cron2,
     "alarm": _alarm,
+    **dict.fromkeys(("logto", "logto2", "daemonize", "daemonize2"), _log),
+    "logger": _logger,
     "cache": _cache,
     "metric": _metric,
     **dict.fromkeys(("add-cache-item", "load-file-in-cache", "load-file-in-cache-gzip"), _cache_item),

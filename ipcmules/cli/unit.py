@@ -65,7 +65,7 @@ def text(unit: Unit) -> str:
     lines += ["", "[Service]", "Type=notify", "NotifyAccess=main"]
     lines += [f"{key}={escaped(each)}" for key, each in (("User", unit.user), ("Group", unit.group)) if each]
     lines += [f"WorkingDirectory={escaped(os.getcwd())}"]
-    lines += [f"ExecStart={_line(unit.words)}", f"ExecReload={_reload(unit)}"]
+    lines += [f"ExecStart={line(unit.words)}", f"ExecReload={_reload(unit)}"]
     # The master ends the others in their order; whoever outlives it is killed with the group.
     lines += [
         "KillMode=mixed",
@@ -83,7 +83,7 @@ def _reload(unit: Unit) -> str:
     if unit.drops:
         return "/bin/kill -HUP $MAINPID"
     own = list(unit.words)[: list(unit.words).index("run")]
-    return _line([*own, "reload", "--bus", unit.bus])
+    return line([*own, "reload", "--bus", unit.bus])
 
 
 def _directories(unit: Unit) -> list[str]:
@@ -148,7 +148,8 @@ def write(path: str, content: str, force: bool) -> None:
         ) from error
 
 
-def _line(words: Sequence[str]) -> str:
+def line(words: Sequence[str]) -> str:
+    """A command line as systemd reads it."""
     return " ".join(map(word, words))
 
 

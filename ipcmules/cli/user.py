@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import stat
 import sys
 
 from ipcmules.errors import ConfigError
@@ -28,6 +29,31 @@ def become(user: str, group: str) -> None:
         os.setuid(account.pw_uid)
         os.environ["HOME"] = account.pw_dir or "/"
         _check_readable(user)
+
+
+def own(path: str, user: str, group: str) -> None:
+    """Make a file that the user, whom this process becomes, is to append to; root alone may make it there.
+
+    One that root has left is given to the user, but for one with further names: it may be somebody else's.
+    What does not work is left to whoever opens the file. Raises ConfigError for unknown users.
+    """
+    if os.geteuid() != 0 or not (user or group):
+        return
+    account = _account(user) if user else None
+    gid = ownership.group_number(group) if group else account.pw_gid if account is not None else -1
+    flags = (
+        os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    )
+    try:
+        file = os.open(path, flags, 0o640)
+    except OSError:
+        return
+    try:
+        found = os.fstat(file)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == 0:
+            os.fchown(file, account.pw_uid if account is not None else -1, gid)
+    finally:
+        os.close(file)
 
 
 def mask(mode: str) -> None:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from ipcmules.bus import log
 from ipcmules.compat import formats, logic, references, schemes
 from ipcmules.compat.magic import Magic
 from ipcmules.errors import ConfigError
@@ -72,7 +73,8 @@ def read(
     reload: what if-reload asks for. environment: read UWSGI_* variables first, as uWSGI does.
 
     Raises ConfigError, naming file and line, for a file that cannot be read, what its format does not allow,
-    files that include each other, and a file that has none of the sections.
+    files that include each other, and a file that has none of the sections. One that another includes may
+    have none: that is logged, as in uWSGI, whose section of an undefined name (ini = :%(x)) is none as well.
     """
     reader = _Reader(sections, blocks, reload)
     if environment:
@@ -124,6 +126,9 @@ class _Reader:
         parsed = formats.parse(kind, file, text, asked)
         wanted = (asked,) if asked else self._sections
         if not set(wanted) & set(parsed.sections):
+            if above:  # uWSGI warns, and goes on without what is not there
+                log.event("warning", f"{_no_section(file, wanted, parsed.sections)}; nothing is read from it")
+                return
             raise ConfigError(_no_section(file, wanted, parsed.sections))
         state = logic.Logic(self._reload)
         for each in parsed.items:

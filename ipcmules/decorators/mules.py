@@ -18,7 +18,7 @@ from ipcmules.api import locks, messages, signals
 from ipcmules.bus.places import check_name
 from ipcmules.decorators import awaiting
 from ipcmules.errors import MessageTypeError, SignalError, UnknownTarget
-from ipcmules.functions import coroutines
+from ipcmules.functions import coroutines, tracing
 from ipcmules.functions.parameters import Parameters
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.member import inlining, membership
@@ -127,9 +127,9 @@ def _carried(function: Callable[..., Any], target: int | str | bytes) -> Callabl
     @functools.wraps(function)
     def send(*args: Any, **kwargs: Any) -> bool:
         parameters.check(args, kwargs)
-        return messages.mule_msg(
-            MULEFUNC + _pickled(function, (key, name_of(function), args, kwargs)), target
-        )
+        name = name_of(function)
+        call = MULEFUNC + _pickled(function, (key, name, args, kwargs)) + tracing.trailer(name)
+        return messages.mule_msg(call, target)
 
     return send
 

@@ -135,6 +135,7 @@ class TaskBackend(framework.BaseTaskBackend):  # type: ignore[misc] # Django has
             task.queue_name,
             task.priority,
             at,
+            self.keep,
         )
         return {
             "ud_spool_func": call.name,

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ipcmules.kernel.interruption import opened
-from ipcmules.spooler import claim, codec, names, outcomes
+from ipcmules.spooler import claim, codec, names, outcomes, unrun
 
 #: Keys of a task's arguments.
-TASK, CALL = "django_task", "django_call"
-TASK_KEY = TASK.encode()
+TASK_KEY = unrun.ABOUT
+TASK, CALL = TASK_KEY.decode(), unrun.CALL.decode()
 #: A longer call goes into the body: the arguments take 65,535 bytes, and there must be room for the others.
 _LONGEST = 60_000
 #: Characters of a traceback that are kept, the end of it; and of how many attempts.
@@ -26,7 +26,7 @@ _LONGEST_TRACEBACK, _MOST_TRACEBACKS = 65_536, 20
 @dataclass(frozen=True)
 class Call:
     """A task as it was enqueued. path: of the function, as Django imports it. run_after: in seconds since
-    1970.
+    1970. keep: seconds for which its backend keeps results, 0.0 where that is not known.
     """
 
     path: str
@@ -36,6 +36,7 @@ class Call:
     queue: str
     priority: int
     run_after: float | None = None
+    keep: float = 0.0
 
     @property
     def name(self) -> str:
@@ -117,7 +118,7 @@ def read_call(directory: str, name: str) -> Call | None:
         with opened(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) as file:
             data = _whole(file.fileno())
         arguments, end = codec.unpack(data)
-        return Call.read(arguments[TASK_KEY], arguments.get(CALL.encode()) or data[end:])
+        return Call.read(arguments[TASK_KEY], arguments.get(unrun.CALL) or data[end:])
     except (OSError, codec.Malformed, ValueError, KeyError):
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime, timezone
 from typing import Any
 
@@ -42,7 +41,8 @@ def find(directory: str, result_id: str) -> Any:
     """
     bare = names.TASK + result_id
     for _look in range(_LOOKS):
-        name = _locate(directory, bare)
+        # What is over is not looked for among all that waits.
+        name = bare if outcomes.is_over(directory, bare) else standing.locate(directory, bare)
         found = standing.of(directory, name)
         # After how it stands: who ends a task writes its history first.
         history = History.read(directory, bare)
@@ -54,19 +54,6 @@ def find(directory: str, result_id: str) -> Any:
         found = Standing(outcomes.SUCCEEDED)  # its end went first, as both were kept long enough
     call = history.call if history is not None else read_call(directory, found.name) if found.name else None
     return None if call is None else made(call, result_id, found, history)
-
-
-def _locate(directory: str, bare: str) -> str:
-    """The name of a task's file, with its priority; the bare one where it is in none."""
-    if os.path.lexists(f"{directory}/{bare}"):
-        return bare
-    try:
-        priorities = [each for each in os.listdir(directory) if names.is_priority(each)]
-    except OSError:
-        return bare
-    return next(
-        (f"{each}/{bare}" for each in priorities if os.path.lexists(f"{directory}/{each}/{bare}")), bare
-    )
 
 
 def made(call: Call, result_id: str, found: Standing, history: History | None) -> Any:

@@ -7,17 +7,20 @@ import select
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from ipcmules.bus import log
 from ipcmules.bus.places import BUS_VARIABLE, places
 from ipcmules.exporter import serving
-from ipcmules.kernel import processes, stray
+from ipcmules.kernel import exhaustion, processes, stray
 
 #: A client that says or takes nothing for so long loses its connection, seconds.
 _PATIENCE = 5.0
 #: Clients at a time; who comes then waits in the backlog.
 _MOST = 16
+#: Where the system gives no descriptor it is tried again after so many seconds.
+_PAUSE = 0.1
 
 Serve = Callable[[socket.socket], None]
 
@@ -55,8 +58,10 @@ def _serve(served: dict[socket.socket, Serve]) -> None:
         for listener in ready:
             try:
                 connection, _address = listener.accept()
-            except OSError:
-                continue  # it has gone already
+            except OSError as error:
+                if exhaustion.refused(error) and not isinstance(error, BlockingIOError):
+                    time.sleep(_PAUSE)  # it stays ready, and cannot be accepted before there is a descriptor
+                continue  # or it has gone already
             room.acquire()
             threading.Thread(target=_answer, args=(served[listener], connection, room), daemon=True).start()
 

@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
 
 #: inspect.CO_COROUTINE, CO_GENERATOR, CO_ASYNC_GENERATOR, CO_ITERABLE_COROUTINE (inspect is slow to import).
 _COROUTINE, _GENERATOR, _ASYNC_GENERATOR, _ITERABLE = 0x80, 0x20, 0x200, 0x100
+
+#: What each coroutine is awaited in, made anew for it; None for nothing (process/database.py).
+surroundings: Callable[[], AbstractAsyncContextManager[object]] | None = None
 
 
 def finish(returned: Any, name: str) -> Any:
@@ -90,15 +96,20 @@ def in_event_loop() -> bool:
     return asyncio is not None and asyncio._get_running_loop() is not None
 
 
+async def surrounded(awaitable: Awaitable[Any]) -> Any:
+    """What an awaitable comes to, awaited in what is to be around each coroutine."""
+    if surroundings is None:
+        return await awaitable
+    async with surroundings():
+        return await awaitable
+
+
 def _run(awaitable: Any) -> Any:
     import asyncio
 
-    async def wait() -> Any:
-        return await awaitable
-
     if not in_event_loop():
-        return asyncio.run(wait())
-    return _beside(lambda: asyncio.run(wait()))
+        return asyncio.run(surrounded(awaitable))
+    return _beside(lambda: asyncio.run(surrounded(awaitable)))
 
 
 def _beside(run: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""OpenTelemetry, where the app uses it: spans around its functions, and the context that a task carries.
+"""OpenTelemetry, where the app uses it: spans around its functions, and the context tasks and calls carry.
 
 Active once the app has set up a provider; before that nothing here costs more than a look. Knows
 no bus. A tracer, its exporter and the sampling are the app's.
@@ -17,6 +17,10 @@ from typing import Any
 #: The argument of a task that carries the context: JSON, as OpenTelemetry's propagators make it.
 KEY = "ipcmules_trace"
 _KEY = KEY.encode()
+#: What the context of a call ends with (docs/formats-table.md). No pickle ends so.
+_MARK = b"\0ipcmules.trace"
+#: What stands between the name of an RPC function and the context.
+_BEHIND = b"\0ipcmules.trace\0"
 
 
 def is_active() -> bool:
@@ -36,12 +40,47 @@ def carried() -> dict[str, str]:
     return {KEY: json.dumps(carrier)} if carrier else {}
 
 
+def trailer(name: str) -> bytes:
+    """What stands behind the pickle of a call: the context of the caller; nothing where there is none."""
+    found = carried().get(KEY)
+    if found is None:
+        return b""
+    data = json.dumps({"name": name, KEY: found}).encode()
+    return data + len(data).to_bytes(4, "little") + _MARK
+
+
+def of_call(message: bytes) -> tuple[str, dict[str, str]] | None:
+    """The name and the context behind a call, as carried() told it; None for none, or if nobody traces."""
+    if not message.endswith(_MARK) or not is_active():
+        return None
+    end = len(message) - len(_MARK) - 4
+    length = int.from_bytes(message[end : end + 4], "little")
+    try:
+        found = json.loads(message[max(end - length, 0) : end])
+        return str(found["name"]), {KEY: str(found[KEY])}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def with_context(name: bytes) -> bytes:
+    """The name of an RPC function with the context of the caller behind it; itself where there is none."""
+    found = carried().get(KEY)
+    return name if found is None else name + _BEHIND + found.encode()
+
+
+def without_context(name: bytes) -> tuple[bytes, dict[str, str]]:
+    """What with_context() made: the name, and the context as carried() told it."""
+    bare, _mark, found = name.partition(_BEHIND)
+    return bare, {KEY: found.decode("utf-8", "replace")} if found else {}
+
+
 def traced(
     function: Callable[..., Any], name: str, task: Mapping[Any, Any] | None = None, **attributes: str | int
 ) -> Callable[..., Any]:
     """The function in a span of its own, which ends with it and has what it raises; itself if nobody traces.
 
-    task: the arguments of the task that it is called for; the span is a child of who enqueued it.
+    task: the arguments of the task that it is called for, or what a call carried; the span is a child of who
+    enqueued or called.
     """
     if not is_active():
         return function

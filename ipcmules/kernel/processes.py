@@ -43,6 +43,10 @@ class ProcessId(NamedTuple):
         return self.pid > 0 and os.path.exists(f"/proc/{self.pid}")  # stat(2) needs no descriptor
 
 
+#: In place of a process where there is none.
+NOBODY = ProcessId(0, 0)
+
+
 def _stat_fields(pid: int) -> list[bytes]:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:

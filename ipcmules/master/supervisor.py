@@ -21,6 +21,7 @@ from ipcmules.master.children.attached import Attached
 from ipcmules.master.children.children import Child, Children, describe_status, exit_code
 from ipcmules.master.children.deadlines import Harakiri
 from ipcmules.master.children.forking import Forking
+from ipcmules.master.children.replacing import Restarts
 from ipcmules.master.children.resting import Resting
 from ipcmules.master.children.start import Start
 from ipcmules.master.children.templates import Template
@@ -79,6 +80,7 @@ class Supervisor:
         self._attached = Attached(loop, objects, self._raiser)
         self._control = Control(loop, objects.where.runtime)
         self.events = Events(loop, objects, self._control, self._raiser)
+        self._restarts = Restarts(loop, objects, self._children, self._control)
         self._reloads = Reloads(loop, objects, self._children, self, reread, manager)
         self._spools = SpoolDirs(loop, objects)
         self._sweeping = Sweeping(loop, objects.caches)
@@ -88,8 +90,8 @@ class Supervisor:
         self._template_failures = 0
         self._programs = Daemons(loop, self._config, self._command_ended, self._check_stop, self.events.fired)
         self._watched = Watched(loop, self._reloads.ask, self._programs.crons.touched, self._programs.touched)
-        self.events.also_listed.append(self._programs.crons.rows)
-        self.events.alarms.run = self._programs.crons.run
+        self.events.others = self._programs.crons
+        self.events.alarms.run = self._programs.crons.run_once
         self._configured = Configured(self.events.book)
         self._stop: Stop | None = None
         self._failure: StartError | None = None
@@ -183,7 +185,7 @@ class Supervisor:
     def reload_command(self) -> None:
         """The mules have the new code: have the web server load it."""
         if self._stop is None:
-            command_reload.reload(self._programs, self._objects.where, self._config)
+            command_reload.reload(self._programs, self._objects.where, self._config, self._objects.table)
 
     def reconfigured(self) -> None:
         """A reload has brought another configuration, or taken it back."""
@@ -311,7 +313,7 @@ class Supervisor:
         if child.role == "spooler":  # what it took from the queue may not have been run
             self._spools.look(spooldirs.number_of(self._config, child.number))
         delay = 0.0
-        if child.sentence in (deaths.RELOADED, deaths.MERCY) or deaths.is_planned(child.death):
+        if child.sentence in (deaths.RELOADED, deaths.ASKED, deaths.MERCY) or deaths.is_planned(child.death):
             child.young_deaths = 0
         else:
             delay = child.died(of_task=child.role == "spooler" and worked)

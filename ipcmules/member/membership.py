@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ipcmules.bus import table
@@ -27,6 +28,7 @@ from ipcmules.signals.registry import Registry
 if TYPE_CHECKING:
     from ipcmules.bus.description import Description
     from ipcmules.locks.locks import Locks
+    from ipcmules.messages.receive.handout import Handout
     from ipcmules.messages.receive.inbox import Inbox
     from ipcmules.messages.send.post import Post
     from ipcmules.signals.raiser import Raiser
@@ -177,12 +179,20 @@ raisers: dict[int, Callable[[], None]] = {}
 registry.on_change = raisers.clear
 
 
-def _nothing_loaded() -> bytes | None:
-    return None
+class NothingReady:
+    """Stands where a mule has its Handout: there is nothing that is loaded already."""
+
+    loaded: Sequence[Any] = ()
+    hands: Mapping[int, Any] = MappingProxyType({})
+    pairs: Iterable[tuple[int, bytes]] = ()
+
+    def next_record(self) -> bytes | None:
+        """None."""
+        return None
 
 
 #: The next message this mule's inbox has loaded already; None: ask the inbox. For api.messages.
-next_message: Callable[[], bytes | None] = _nothing_loaded
+ready: Handout | NothingReady = NothingReady()
 
 #: What messages begin with that carry a call of a @mulefunc function, and are for its hook alone
 #: (process.hooks, which fills it). Empty until this process has one: asking costs a tenth of receiving.
@@ -345,9 +355,9 @@ def become(role: str, number: int) -> Membership:
 
 def receive_with(member: Membership, inbox: Inbox) -> None:
     """In a mule: this is where it receives from now on."""
-    global next_message
+    global ready
     member.inbox = inbox
-    next_message = inbox.next
+    ready = inbox.ready or NothingReady()
 
 
 def leave(for_good: bool = False) -> None:
@@ -355,12 +365,12 @@ def leave(for_good: bool = False) -> None:
 
     The next call joins the bus of that name again, unless it is left for good.
     """
-    global _current, _home, next_message
+    global _current, _home, ready
     member, _current = _current, None
     try:
         if for_good:
             _home = None
-        next_message = _nothing_loaded
+        ready = NothingReady()
         senders.clear()
         raisers.clear()
         registry.withdraw()
@@ -373,9 +383,9 @@ def leave(for_good: bool = False) -> None:
 
 
 def _after_fork() -> None:
-    global loading, next_message
+    global loading, ready
     loading = False
-    next_message = _nothing_loaded
+    ready = NothingReady()
     senders.clear()
     raisers.clear()
     if _current is not None:

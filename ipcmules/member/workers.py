@@ -15,6 +15,7 @@ from ipcmules.bus import table
 from ipcmules.errors import BusStopped, LimitError, UnknownTarget
 from ipcmules.kernel import processes
 from ipcmules.kernel.notify import tell_master
+from ipcmules.kernel.processes import NOBODY, ProcessId
 from ipcmules.member.membership import Membership, registry
 from ipcmules.signals import fifos, handles, running, taker
 from ipcmules.signals.registry_lock import registry_lock
@@ -31,12 +32,14 @@ def _is_ours(shared: table.Table, number: int) -> bool:
     return (shared.cells[record + table.R_PID], shared.cells[record + table.R_START]) == (me.pid, me.start)
 
 
-def claim(member: Membership, number: int = 0, siblings: int = 0) -> int:
+def claim(member: Membership, number: int = 0, siblings: int = 0, parent: ProcessId = NOBODY) -> int:
     """Take a worker number for this process: the given one, or the lowest free one. Returns it.
 
     siblings: of a web server's worker, how many the server has. Where so many children of its parent have
     numbers already the server replaces one of them, in the order in which they began: this process takes over
     the number of the oldest, which serves requests to its end and signals no more.
+    parent: of a web server's worker, who starts another when this one has ended. While that lives the number,
+    and what is raised for it, is kept for the other; and this process follows one that has ended so.
     Raises LimitError if all are taken, or shared memory or the runtime directory has no room for it;
     UnknownTarget for a number out of range.
     """
@@ -52,13 +55,17 @@ def claim(member: Membership, number: int = 0, siblings: int = 0) -> int:
         # One that this process has already: the call that claimed it was interrupted.
         taken = next((each for each in wished if _is_ours(shared, each)), 0)
         taken = taken or _predecessor(member, siblings)
-        taken = taken or next((each for each in wished if is_free(shared, each)), 0)
+        free = [] if taken else [each for each in wished if is_free(shared, each)]
+        heir = next((each for each in free if _is_heir(member, each, parent)), 0)
+        taken = taken or heir or next((each for each in free if not shared.awaited(shared.worker(each))), 0)
+        taken = taken or next(iter(free), 0)
         if not taken:
             raise LimitError(
                 f"all {table.WORKER_SLOTS} worker numbers of bus {member.where.bus!r} are taken: "
                 "end some of the attached processes"
             )
-        _write(member, taken, follows=not is_free(shared, taken))
+        _write(member, taken, follows=taken == heir or not is_free(shared, taken))
+        shared.set_parent(shared.worker(taken), parent)
     member.worker = taken
     tell_master(member.where.notify)  # it watches the workers that are not its children
     member.raiser.release_held(registry.handled())
@@ -77,6 +84,14 @@ def _predecessor(member: Membership, siblings: int) -> int:
         if process.pid and processes.parent_of(process.pid) == parent and process.alive():
             held.append((process.start, int(cells[record + table.R_SINCE]), number))
     return min(held)[2] if len(held) >= siblings else 0
+
+
+def _is_heir(member: Membership, number: int, parent: ProcessId) -> bool:
+    """True if a free number waits for a web server's worker that parent has started, or the master, anew."""
+    shared = member.table
+    record = shared.worker(number)
+    known = shared.parent(record)
+    return bool(parent.pid) and known in (parent, member.description.master) and shared.awaited(record)
 
 
 def tell_handlers(member: Membership, everything: bool = False) -> None:

@@ -35,7 +35,8 @@ class App:
         Option(
             "module",
             Kind("application", metavar="MODULE", many=True),
-            "The module of the WSGI application: as import, after the others.",
+            "The module of the WSGI application: as import, after the others; of MODULE:FACTORY() "
+            "the factory is called.",
             SAME,
             file_names=("wsgi",),
             argument="",

@@ -17,6 +17,7 @@ from ipcmules.bus.config import BusConfig
 from ipcmules.errors import ConfigError
 from ipcmules.member import membership
 from ipcmules.process import child
+from ipcmules.signals.identity import loads
 
 
 def prepare_path(config: BusConfig) -> None:
@@ -26,6 +27,7 @@ def prepare_path(config: BusConfig) -> None:
     sys.path[:] = wanted + [path for path in sys.path if path and path not in wanted]
 
 
+@loads
 def load(config: BusConfig) -> None:
     """Load the app, and publish what it registered. Raises whatever either raises."""
     membership.loading = True
@@ -34,7 +36,8 @@ def load(config: BusConfig) -> None:
             if config.main:
                 prepare_main(config.main)
             for name in config.imports:
-                load_one(name)
+                module = load_one(name)
+                _call_factory(module, name)
     finally:
         # First: what another thread records from now on it publishes itself.
         membership.loading = False
@@ -44,8 +47,20 @@ def load(config: BusConfig) -> None:
             each(member)
 
 
+def _call_factory(module: ModuleType, name: str) -> None:
+    """Call the application's factory, as uWSGI does in its master: Django is set up by it.
+
+    Not in web workers: there the server calls it.
+    """
+    factory = name.partition(":")[2]
+    if factory.endswith("()"):
+        getattr(module, factory.removesuffix("()"))()
+
+
 def load_one(name: str) -> ModuleType:
-    """Import MODULE, or load FILE as a module named by its stem, once."""
+    """Import MODULE, or load FILE as a module named by its stem, once. Of MODULE:FACTORY() the module."""
+    if name.endswith("()"):
+        name = name.partition(":")[0]
     if not name.endswith(".py") and os.sep not in name:
         return importlib.import_module(name)
     return load_file(os.path.realpath(name))

@@ -34,13 +34,9 @@ class Deadlines:
         self._due: dict[object, int] = {}
         # Python signal handlers run in between, and may set one too.
         self._lock = unpatched.RLock()
-        self._listens = False
 
     def arm(self, key: object, seconds: float) -> None:
         """From now on the process is killed after so many seconds, unless disarm(key) comes first."""
-        if not self._listens:
-            self._listens = True
-            stacks.ready(self._member.where.stack(f"{self._member.role}{self._member.number}"))
         with self._lock:
             due = self._due
             due[key] = nearest = monotonic_ns() + int(seconds * 1e9)
@@ -73,6 +69,7 @@ def open_watch(member: Membership) -> None:
     mule = member.role == "mule"
     record = member.table.record(member.role, member.number)
     _deadlines = Deadlines(member, record)
+    stacks.ready(member.where.stack(f"{member.role}{member.number}"))
     doing = member.table.cells, record + table.R_DOING
     config = member.description.config
     hook_time = config.harakiri if mule else 0.0

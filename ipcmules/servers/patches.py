@@ -8,6 +8,8 @@ that is not known: the log says so, and the server's processes are treated as th
 from __future__ import annotations
 
 import functools
+import os
+import signal
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -17,6 +19,8 @@ from ipcmules.api import webworkers
 #: How many workers the server of this process has, 0 where that is not known. A forked child has it from its
 #: parent.
 _workers: Callable[[], int] = lambda: 0  # noqa: E731
+#: The pid of granian's parent process; its forked children have it too.
+_granian_parent = 0
 
 
 def apply(module: ModuleType) -> None:
@@ -99,11 +103,21 @@ def _granian_loading(module: ModuleType) -> None:
 
     @functools.wraps(load)  # its name too: a spawned process finds it by that
     def load_target(*arguments: Any, **named: Any) -> Any:
+        _obey_stops()
         application = webworkers.load(lambda: load(*arguments, **named), _workers())
         webworkers.begin(_workers())
         return application
 
     setattr(module, "load_target", load_target)  # noqa: B010 # mypy knows no such name
+
+
+def _obey_stops() -> None:
+    """A worker of granian's ends at a SIGTERM while it loads the application.
+
+    It has its parent's handler until it serves, which loses the stop; granian then waits for it for ever.
+    """
+    if _granian_parent not in (0, os.getpid()):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _granian_server(module: ModuleType) -> None:
@@ -124,8 +138,9 @@ def _granian_processes(module: ModuleType) -> None:
 
 
 def _granian_starts(server: Any) -> None:
-    global _workers
+    global _workers, _granian_parent
     _workers = lambda: int(server.workers)  # noqa: E731
+    _granian_parent = os.getpid()
     webworkers.supervise("granian", "HUP")
 
 

@@ -17,13 +17,23 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import CodeType
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from ipcmules.bus.places import PACKAGE
 from ipcmules.kernel.exhaustion import importing
 
 #: Directory of this package: frames in it are never the app's.
 _OURS = PACKAGE + os.sep
+
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+#: The functions that load the app: loads().
+_loaders: set[CodeType] = set()
+#: In place of a module's run: the app calls a function while it is loaded.
+_CALLED = object()
 
 
 class Identity(NamedTuple):
@@ -76,6 +86,8 @@ class Identities:
         if found is None:
             return _runtime(handler, name, target, number)
         source, run = found
+        if run is _CALLED:
+            source = _source_of(handler)
         occurrence = self._occurrences.next(run, (source, name, target))
         return Identity(source, name, target, False, digest("app", source, name, target, str(occurrence)))
 
@@ -95,8 +107,20 @@ def _runtime(handler: Callable[..., Any], name: str, target: str, number: int | 
     return Identity(source, name, target, True, digest("runtime", source, name, target, str(number)))
 
 
+def loads(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """A function of ours that loads the app: modules further out, as a web server's script, are none of it.
+
+    What the app registers below it while no module of its own is loaded, in the factory of an application, is
+    known by the file of the handler: the same in every process that calls the factory.
+    """
+    _loaders.add(function.__code__)
+    return function
+
+
 def loading() -> tuple[str, object] | None:
     """Real path and run of the innermost module that is being loaded, `__main__` included; None if none is.
+
+    '' and _CALLED where the app is loaded, and calls a function.
 
     Must be called in the stack of the code that registers something.
 
@@ -109,6 +133,8 @@ def loading() -> tuple[str, object] | None:
         if code.co_name == "<module>" and "__name__" in frame.f_globals and _is_file(code.co_filename):
             run = frame.f_globals.get("__spec__")
             return os.path.realpath(code.co_filename), frame.f_globals if run is None else run
+        if code in _loaders:
+            return "", _CALLED
         if frame.f_back is None:
             break
         frame = frame.f_back

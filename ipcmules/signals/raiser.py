@@ -38,7 +38,7 @@ from ipcmules.bus.table import (
 from ipcmules.errors import BusStopped, LimitError, SignalError
 from ipcmules.kernel import atomics
 from ipcmules.kernel.exhaustion import importing
-from ipcmules.signals import fifos, handles
+from ipcmules.signals import awaited, fifos, handles
 from ipcmules.signals.descriptors import Descriptors
 from ipcmules.signals.targets import of_cluster, resolve
 
@@ -269,14 +269,15 @@ class Raiser:
         meaning = resolve(target, self._config)
         live: list[int] = []
         if meaning.everyone:
-            live = handles.workers(self._table, number)
+            live = awaited.handling(self._table, number)
         elif meaning.follows_workers:
-            live = self._live_workers()
-        endpoints = meaning.endpoints(self._table.layout, live)
+            live = awaited.expected(self._table)
+        waiting = awaited.among(self._table, live)
+        endpoints = self._with_room(number, meaning.endpoints(self._table.layout, live), waiting)
         deliveries = self._deliveries(number, endpoints)
-        if not deliveries:
+        if not deliveries and not waiting:
             self._drop(number, f"its target {target!r} names nobody on this bus who handles it")
-        lasting = stamp if deliveries else -1
+        lasting = stamp if deliveries and not waiting else -1
         wake = bytes((number,))
         route = _Route(stamp_cell, lasting, version if meaning.follows_workers else -1, wake, deliveries)
         self._routes[number] = route
@@ -308,11 +309,23 @@ class Raiser:
         False where that names nobody here. Raises BusStopped.
         """
         meaning = resolve(target, self._config)
-        live = handles.workers(self._table, number) if meaning.everyone else self._live_workers()
-        deliveries = self._deliveries(number, meaning.endpoints(self._table.layout, live))
+        everyone = meaning.everyone
+        live = awaited.handling(self._table, number) if everyone else awaited.expected(self._table)
+        waiting = awaited.among(self._table, live)
+        endpoints = self._with_room(number, meaning.endpoints(self._table.layout, live), waiting)
+        deliveries = self._deliveries(number, endpoints)
         stamp_cell = self._table.entry(number) + E_STAMP
         self._deliver(number, _Route(stamp_cell, -1, -1, bytes((number,)), deliveries))
         return bool(deliveries)
+
+    def _with_room(self, number: int, endpoints: tuple[int, ...], waiting: list[int]) -> tuple[int, ...]:
+        """The endpoints without those of awaited workers that have enough already."""
+        first = self._table.layout.worker_endpoint(0)
+        full = [each for each in waiting if awaited.is_full(self._table, each, number)]
+        for each in full:
+            if first + each in endpoints:
+                self._drop(number, f"{awaited.MOST} of it wait already for worker {each} to be started again")
+        return tuple(each for each in endpoints if each - first not in full)
 
     def _route_to_waiter(self, number: int, stamp_cell: int) -> _Route:
         """One of the processes that wait in signal_wait(), for a number that nobody registered."""
@@ -356,10 +369,7 @@ class Raiser:
         layout = self._table.layout
         first = layout.worker_endpoint(self._config.processes)
         worker = endpoint - layout.worker_endpoint(0)
-        return endpoint <= first or self._table.lives(self._table.worker(worker))
-
-    def _live_workers(self) -> list[int]:
-        return [each for each in range(1, WORKER_SLOTS + 1) if self._table.lives(self._table.worker(each))]
+        return endpoint <= first or self._table.expected(self._table.worker(worker))
 
     def _waiters(self) -> tuple[int, ...]:
         table, layout = self._table, self._table.layout

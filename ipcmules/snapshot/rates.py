@@ -21,11 +21,13 @@ class ProcessRates:
 
 @dataclass(frozen=True)
 class Rates:
-    """A bus. processes: by role and number. functions: attempts that ended a second, by function."""
+    """A bus. processes: by role and number. functions: attempts that ended a second, by function.
+    directories: tasks that were begun a second, by spool directory."""
 
     seconds: float = 0.0
     processes: Mapping[tuple[str, int], ProcessRates] = field(default_factory=dict)
     functions: Mapping[str, float] = field(default_factory=dict)
+    directories: Mapping[str, float] = field(default_factory=dict)
     messages: float = 0.0
     signals: float = 0.0
     tasks: float = 0.0
@@ -54,12 +56,17 @@ def between(before: Snapshot | None, after: Snapshot) -> Rates:
         each.function: max(each.ended + each.killed - ended.get(each.function, 0), 0) / seconds
         for each in after.tasks.functions
     }
+    directories: dict[str, float] = {}
+    for spooler in after.spoolers:
+        rate = processes[spooler.role, spooler.number].messages
+        directories[spooler.directory] = directories.get(spooler.directory, 0.0) + rate
     spoolers = [processes[each.role, each.number] for each in after.spoolers]
     mules = [processes[each.role, each.number] for each in after.mules]
     return Rates(
         seconds=seconds,
         processes=processes,
         functions=functions,
+        directories=directories,
         messages=sum(each.messages for each in mules),
         signals=sum(each.signals for each in processes.values()),
         tasks=sum(each.messages for each in spoolers),

@@ -19,6 +19,7 @@ from ipcmules.functions import coroutines, tracing
 from ipcmules.functions.parameters import Parameters
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.spooler import results
+from ipcmules.spooler.arguments import ARGS, KWARGS, packed, unpacked
 from ipcmules.spooler.attempts import Policy
 from ipcmules.spooler.known import Known, whole_name
 from ipcmules.spooler.manner import Manner
@@ -28,7 +29,7 @@ OK, RETRY, IGNORE = results.SPOOL_OK, results.SPOOL_RETRY, results.SPOOL_IGNORE
 #: A task's dict as its function gets it.
 Env = dict[str | bytes, bytes]
 
-_FUNCTION, _RESULT, _ARGS, _KWARGS, _BODY = "ud_spool_func", "ud_spool_ret", "args", "kwargs", "body"
+_FUNCTION, _RESULT = "ud_spool_func", "ud_spool_ret"
 _WHOLE = "ipcmules_name"
 #: Whose part a task is (flow_files.py).
 _FLOW = "ipcmules_flow"
@@ -40,13 +41,6 @@ _RESERVED = frozenset({_FUNCTION, _RESULT, _WHOLE, _FLOW, tracing.KEY, "spooler_
 #: Keyword arguments that say how to enqueue, not what to call the function with. `body` is not one of them: a
 #: function with arguments of its own never gets to see the task's body.
 ENVELOPE = ("spooler", "priority", "at")
-#: Pickled arguments longer than this together go into the body: the block holds 65,535 bytes, and there must
-#: be room for the other keys.
-_LONGEST = 60_000
-#: Stands for `args` where the arguments are in the body. It is a pickle that raises where it is loaded: so
-#: uWSGI, which does not look into the body, keeps such a task rather than calling the function with other
-#: arguments.
-_IN_BODY = b"cipcmules.spooler.calls\narguments_are_in_the_body\n(tR."
 
 
 def arguments_are_in_the_body() -> None:
@@ -174,7 +168,7 @@ class SpoolFunction:
                 f"a call of {self.name}() cannot have the keys {', '.join(sorted(_RESERVED & set(wanted)))}: "
                 "they say whose task it is; use other ones"
             )
-        if _ARGS in wanted and not isinstance(wanted[_ARGS], bytes):
+        if ARGS in wanted and not isinstance(wanted[ARGS], bytes):
             raise SpoolError(
                 f"a call of {self.name}() cannot have the key 'args': in a task it holds pickled arguments "
                 "(pass_arguments=True); use another one"
@@ -188,7 +182,7 @@ class SpoolFunction:
             raise TypeError(self._say_ambiguous(tuple(each for each in self.ambiguous if each in task)))
         self.parameters.check((None, *args) if follows else args, kwargs)
         try:
-            return task | _carried(args, kwargs)
+            return task | packed(args, kwargs)
         except LimitError:
             raise
         except Exception as error:  # whatever an argument's own pickling raises
@@ -229,45 +223,17 @@ class SpoolFunction:
     def unpack(self, env: Mapping[Any, Any]) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
         """What the function is called with for a task, and what the task results in whatever it returns."""
         if _ARGS_KEY in env and _KWARGS_KEY in env:  # as it stands in a file: the common case
-            args, kwargs = _arguments(env[_ARGS_KEY], env[_KWARGS_KEY], env)
+            args, kwargs = unpacked(env[_ARGS_KEY], env[_KWARGS_KEY], env)
             return args, kwargs, env.get(_RESULT_KEY)
         task = {_text(key): value for key, value in env.items()}
         task.pop(_WHOLE, None)
         task.pop(_FLOW, None)
         task.pop(tracing.KEY, None)
         result = task.get(_RESULT)
-        if _ARGS in task:
-            args, kwargs = _arguments(task[_ARGS], task[_KWARGS], task)
+        if ARGS in task:
+            args, kwargs = unpacked(task[ARGS], task[KWARGS], task)
             return args, kwargs, result
         return ({key: _text(value) for key, value in task.items()},), {}, result
-
-
-def _carried(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as they stand in a task. Raises what pickling them raises."""
-    with importing:
-        import pickle
-
-    packed, named = pickle.dumps(args), pickle.dumps(kwargs)
-    if len(packed) + len(named) <= _LONGEST:
-        return {_ARGS: packed, _KWARGS: named}
-    return {_ARGS: _IN_BODY, _KWARGS: pickle.dumps({}), _BODY: pickle.dumps((args, kwargs))}
-
-
-def with_first(task: Mapping[str, Any], value: Any) -> dict[str, Any]:
-    """The dict of a call with pass_arguments, with another argument before those it has."""
-    args, kwargs = _arguments(task[_ARGS], task[_KWARGS], task)
-    rest = {key: each for key, each in task.items() if key not in (_ARGS, _KWARGS, _BODY)}
-    return rest | _carried((value, *args), kwargs)
-
-
-def _arguments(args: bytes, kwargs: bytes, task: Mapping[Any, Any]) -> tuple[Any, Any]:
-    with importing:
-        import pickle
-
-    if args == _IN_BODY:
-        positional, named = pickle.loads(task[_BODY])
-        return positional, named
-    return pickle.loads(args), pickle.loads(kwargs)
 
 
 def as_result(returned: Any) -> int:

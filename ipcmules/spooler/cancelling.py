@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from ipcmules.spooler import attempts, claim, names, outcomes
+from ipcmules.spooler import attempts, claim, names, outcomes, unrun
 from ipcmules.spooler.claim import Held, Refusal
 from ipcmules.spooler.outcomes import CANCELLED, End
 
@@ -68,6 +68,7 @@ def finish(
     if not outcomes.is_over(directory, name):
         count = attempts.load(path).attempts if claim.tried(held.status) else 0
         try:
+            keep = max(keep, unrun.keep(directory, name, held.file))
             end = End(state, time.time(), count, reason=reason)
             outcomes.write(directory, name, end, max(keep, outcomes.KEEP))
         except OSError:

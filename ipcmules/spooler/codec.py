@@ -58,6 +58,11 @@ def pack(arguments: Mapping[Any, Any], before: bytes = b"") -> bytes:
     block = b"".join(parts)
     if len(block) > MOST:
         raise _too_large(arguments)
+    return with_header(block)
+
+
+def with_header(block: bytes) -> bytes:
+    """Arguments that are packed, at most MOST bytes of them, ready to be written."""
     return _header(MODIFIER, len(block), 0) + block
 
 

@@ -14,16 +14,17 @@ import errno
 import fcntl
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ipcmules.errors import SpoolWriteError
-from ipcmules.kernel import linux
+from ipcmules.kernel import exhaustion, linux
 from ipcmules.kernel.interruption import noted, opened
 from ipcmules.spooler import at_once, claim, directory, names
 from ipcmules.spooler.claim import Refusal
 from ipcmules.spooler.request import Request
 
 _UNNAMED = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NAMED = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 MODE = 0o600
 #: A body up to this size is written with the arguments, in one call.
@@ -109,6 +110,57 @@ class Writer:
         except OSError as error:
             raise self.failed(error) from error
 
+    def put_many(self, requests: Sequence[Request], found: list[str]) -> bool:
+        """Write tasks with the same priority, as put_at_once() where that can be. found: gets their names as
+        they are there. Returns True where it was, for all. Raises as put()."""
+        if self.fsync or any(
+            body or at or len(head) > at_once.LONGEST for head, body, at, *_rest in requests
+        ):
+            for each in requests:
+                found.append(self.put(each.head, each.body, each.at, each.priority))
+            return False
+        priority = requests[0].priority
+        if priority not in self._known:
+            self._make(priority)
+        heads = [each.head for each in requests]
+        try:
+            try:
+                return self._put_many(priority, heads, found)
+            except FileNotFoundError:  # removed since
+                self._make(priority)
+                return self._put_many(priority, heads, found)
+        except SpoolWriteError:
+            raise
+        except OSError as error:
+            raise self.failed(error) from error
+
+    def _put_many(self, priority: str, heads: list[bytes], found: list[str]) -> bool:
+        """As put_many(). Raises FileNotFoundError where there is no such directory; then none is written."""
+        before = f"{priority}/" if priority else ""
+        here: list[int] = []
+        is_told, first = True, len(found)
+        try:
+            directory = noted(here, os.open, f"{self.directory}/{before}", _DIRECTORY)
+            while heads:
+                given, so_far = names.new_names(len(heads), self._mark), len(found)
+                found += [before + name for name in given]  # for who takes them back if a handler raises
+                put = at_once.put_many(directory, given, heads)
+                del found[so_far + put.whole :]
+                for number in reversed(put.swept):
+                    del found[so_far + number]
+                for number in put.swept:
+                    is_told = False
+                    found.append(self.put(heads[number], priority=priority))
+                if put.error is not None and not (put.whole and exhaustion.no_descriptor(put.error)):
+                    if len(found) > first:  # some may have been run: to begin anew would run them twice
+                        raise self.failed(put.error) from put.error
+                    raise put.error
+                heads = heads[put.whole :]  # their descriptors are free again
+        finally:
+            for each in here:
+                os.close(each)
+        return is_told
+
     def take_back(self, names: Iterable[str]) -> None:
         """Remove tasks again, but for those that somebody has."""
         for name in names:
@@ -116,30 +168,43 @@ class Writer:
 
     def _put(self, head: bytes, body: bytes | memoryview, at: int, priority: str, name: str) -> str:
         where = f"{self.directory}/{priority}" if priority else self.directory
-        if self._unnamed:
-            try:
-                file = opened(where, _UNNAMED, MODE)
-            except OSError as error:
-                if error.errno not in _NO_UNNAMED:
-                    raise
-                self._unnamed = False
+        found: list[int] = []
+        try:
+            if self._unnamed:
+                self._unnamed = self._has_unnamed(found, where)
+            if found:
+                self._unnamed = self._put_unnamed(found[0], head, body, at, where, name)
+        finally:
+            for each in found:
+                os.close(each)
         if not self._unnamed:
             return self._put_named(head, body, at, where, priority, name)
-        with file:
-            number = file.fileno()
-            if body or at or self.fsync:
-                _fill(number, head, body, at)
-                if self.fsync:
-                    self._before_link(number)
-            elif os.write(number, head) != len(head):
-                raise _full()
-            linked = _link(number, f"{where}/{name}")
-            if self.fsync and linked:
-                self._after_link(number, where, name)
-        if not linked:
-            self._unnamed = False
-            return self._put_named(head, body, at, where, priority, name)
         return f"{priority}/{name}" if priority else name
+
+    def _has_unnamed(self, found: list[int], where: str) -> bool:
+        """Open a file without a name. False where there are none. Raises OSError."""
+        try:
+            noted(found, os.open, where, _UNNAMED, MODE)
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+            return False
+        return True
+
+    def _put_unnamed(
+        self, file: int, head: bytes, body: bytes | memoryview, at: int, where: str, name: str
+    ) -> bool:
+        """Write a file and give it its name. False where that cannot be given. Raises OSError."""
+        if body or at or self.fsync:
+            _fill(file, head, body, at)
+            if self.fsync:
+                self._before_link(file)
+        elif os.write(file, head) != len(head):
+            raise _full()
+        linked = _link(file, f"{where}/{name}")
+        if self.fsync and linked:
+            self._after_link(file, where, name)
+        return linked
 
     def _before_link(self, file: int) -> None:
         """Nothing may have a name on the disk whose contents are not there."""
@@ -283,7 +348,7 @@ def _fsync_directory(path: str) -> None:
     """The name is on the disk only when the directory is (fsync(2))."""
     found: list[int] = []
     try:
-        os.fsync(noted(found, os.open, path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        os.fsync(noted(found, os.open, path, _DIRECTORY))
     finally:
         for each in found:
             os.close(each)

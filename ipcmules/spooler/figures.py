@@ -108,6 +108,9 @@ class Recorder:
         self._file = -1
         self._map: mmap.mmap | None = None
         self._cells = memoryview(b"")
+        #: Of tasks that are run one after the other: their function's slot, and how long they took.
+        self._slot = 0
+        self._took: list[int] = []
         try:
             self._open()
         except OSError:
@@ -138,6 +141,42 @@ class Recorder:
         cells[slot + F_LONGEST] = max(cells[slot + F_LONGEST], nanoseconds)
         cells[slot + F_LAST] = time.time_ns()
         cells[slot + F_BUCKETS + bucket(nanoseconds)] += 1
+
+    # Many short ones, one after the other
+
+    def begin_one(self, function: str) -> None:
+        """As begin(), of tasks that are run one after the other: end_well() or take_over() comes next."""
+        slot = self._slots.get(function, 0)
+        if not slot or slot != self._slot:
+            self.flush()
+            self._slot = self.begin(function)
+        else:
+            self._cells[slot] += 1
+
+    def end_well(self, nanoseconds: int) -> None:
+        """It has ended, and is done. How long it took is written by flush()."""
+        if self._slot:
+            self._cells[self._slot + F_DONE] += 1
+            self._took.append(nanoseconds)
+
+    def take_over(self) -> int:
+        """It is not done: what end() is to be told of it."""
+        return self._slot
+
+    def flush(self) -> None:
+        """Write down how long those took that have ended; none runs now."""
+        slot, took, self._slot = self._slot, self._took, 0
+        if not slot:
+            return
+        cells = self._cells
+        cells[H_NOW] = 0
+        if took:
+            self._took = []
+            cells[slot + F_SPENT] += sum(took)
+            cells[slot + F_LONGEST] = max(cells[slot + F_LONGEST], *took)
+            cells[slot + F_LAST] = time.time_ns()
+            for each in took:
+                cells[slot + F_BUCKETS + bucket(each)] += 1
 
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

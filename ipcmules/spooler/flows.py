@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ipcmules.errors import Retry
 from ipcmules.kernel import files
-from ipcmules.spooler import calls, cancelling, codec, flow_files, names, outcomes, standing
+from ipcmules.spooler import arguments, calls, cancelling, codec, flow_files, names, outcomes, standing
 from ipcmules.spooler.current import CurrentTask, current_task
 from ipcmules.spooler.enqueue import Writer
 from ipcmules.spooler.flow_files import NAME, State
@@ -116,7 +116,7 @@ class _Flow:
         if part.plan is not None:
             task = task_of(part.title, {**part.plan, "given": value if part.takes else None})
         elif part.takes and value is not None:
-            task = calls.with_first(task, pickle.loads(value))
+            task = arguments.with_first(task, pickle.loads(value))
         # As its name tells the time of the whole: when its function's `expires` begins.
         task["at"] = f"{time.time():.6f}"
         body = task.pop("body", b"")

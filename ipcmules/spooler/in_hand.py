@@ -66,12 +66,17 @@ class Hand:
 
     def take(self, name: str, policy: Policy) -> None:
         """Say that this process is about to run a task. Never raises: a full disk must not stop the work."""
-        if (self._file < 0 and not self._make()) or len(name) > _LONGEST_NAME:
+        if len(name) <= _LONGEST_NAME:
+            self.take_said(name.encode("utf-8", "surrogateescape"), policy)
+
+    def take_said(self, name: bytes, policy: Policy) -> None:
+        """As take(), for a name that is not too long."""
+        if self._file < 0 and not self._make():
             return
         if policy is not self._policy:
             self._policy = policy
             self._prefix = f"{policy.max_attempts} {policy.backoff!r} {policy.max_backoff!r} ".encode()
-        entry = b"%b%b\0" % (self._prefix, name.encode("utf-8", "surrogateescape"))
+        entry = b"%b%b\0" % (self._prefix, name)
         self._memory[: len(entry)] = entry
 
     def put_down(self) -> None:

@@ -66,6 +66,12 @@ class Manner:
         """True if there may be too many of its tasks at once, or in a time."""
         return bool(self.concurrency or self.rate)
 
+    @property
+    def is_plain(self) -> bool:
+        """True if there is nothing to do for its tasks before they are run, or while they are."""
+        times = self.timeout or self.soft_timeout or self.expires
+        return not (times or self.is_limited or self.before or self.after)
+
     def hook(self, what: str) -> Hook | None:
         """The function's own hook of a kind of HOOKS."""
         found: Hook | None = getattr(self, what)

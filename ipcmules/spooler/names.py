@@ -36,6 +36,8 @@ HISTORY = "ipcmules_history_on_"
 OURS = "ipcmules_"
 DEAD = "dead"
 RESULTS = "results"
+#: Numbered directories within numbered directories, as uWSGI goes through them; there is no end otherwise.
+DEEPEST = 8
 #: Keys of a task that say how to enqueue it, as str and as bytes.
 SPECIAL = frozenset({"spooler", b"spooler", "at", b"at", "priority", b"priority", "body", b"body"})
 
@@ -54,6 +56,16 @@ def new_name(prefix: str = TASK, mark: str = "") -> str:
     random = mark or random
     now = time.time_ns() // 1000
     return f"{prefix}{first}{next(_counter)}{random}{now // 1_000_000}_{now % 1_000_000}"
+
+
+def new_names(count: int, mark: str = "") -> list[str]:
+    """As new_name(), for tasks that are written one after the other at once: a microsecond apart."""
+    first, random = _parts or _make_parts()
+    random, now = mark or random, time.time_ns() // 1000
+    return [
+        f"{TASK}{first}{number}{random}{at // 1_000_000}_{at % 1_000_000}"
+        for number, at in zip(itertools.islice(_counter, count), range(now, now + count), strict=False)
+    ]
 
 
 def mark_of(generation: int) -> str:

@@ -16,6 +16,8 @@ from ipcmules.spooler.claim import YOUTH
 #: As many files are kept in one spool directory, and as many bytes.
 MOST = 100_000
 MOST_BYTES = 1 << 30
+#: What was written just now has two times that are not further apart, seconds.
+_TICK = 1.0
 #: Seconds between two looks, at least; and how many times as long as one look took.
 _RARELY, _SHARE = 10.0, 100
 
@@ -64,7 +66,10 @@ def _until(entry: os.DirEntry[str]) -> tuple[float, int]:
     except OSError:
         return float("inf"), 0
     if entry.name.startswith((names.RESULT, names.PROGRESS, names.HISTORY)):
-        return status.st_mtime, status.st_size
+        when = status.st_mtime
+        if when >= status.st_ctime - _TICK:  # it may be being written (outcomes.put_at_once)
+            when = max(when, status.st_ctime + YOUTH)
+        return when, status.st_size
     if entry.name.startswith(names.WRITING):
         return status.st_ctime + YOUTH, status.st_size
     return float("inf"), 0

@@ -20,8 +20,6 @@ from ipcmules.spooler.window import Window
 LIMIT = 300_000
 #: How many files of ours (attempts, hands, half-written tasks) a scan notes.
 _MOST_OURS = 10_000
-#: Numbered directories within numbered directories, as uWSGI goes through them; there is no end otherwise.
-_DEEPEST = 8
 #: How many entries of a directory are read at once.
 _BATCH = 4096
 #: How many tasks are looked at to see whether many are due later.
@@ -151,7 +149,7 @@ class _Reader:
     def _walk(self, below: str, depth: int = 0) -> Iterator[list[str]]:
         priorities: list[str] = []
         yield from self._tasks(below, priorities)
-        if depth < _DEEPEST:
+        if depth < names.DEEPEST:
             for each in priorities:
                 yield from self._walk(each, depth + 1)
 
@@ -160,7 +158,7 @@ class _Reader:
         priorities: list[str] = []
         for _batch in self._entries(below, priorities):
             pass
-        if depth < _DEEPEST:
+        if depth < names.DEEPEST:
             for each in sorted(priorities, key=names.version_key):
                 yield from self._directories(each, depth + 1)
         yield below

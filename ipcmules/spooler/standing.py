@@ -6,7 +6,9 @@ or is gone after its end was written. Takes no lock, unpickles nothing.
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ipcmules.spooler import attempts, claim, dead_tasks, flow_files, names, outcomes
@@ -54,6 +56,29 @@ def of(directory: str, name: str) -> Standing:
             record = dead_tasks.read(directory, bare).record
             return Standing(DEAD, f"{names.DEAD}/{bare}", record=record)
     return Standing(UNKNOWN)
+
+
+def locate(directory: str, name: str) -> str:
+    """The name of a task's file with its priority, for who has only its bare name; the same name where it is
+    under no priority. Reads the directory: it is for who finds nothing without."""
+    if "/" in name or os.path.lexists(f"{directory}/{name}"):
+        return name
+    found = (f"{each}/{name}" for each in _priorities(directory))
+    return next((each for each in found if os.path.lexists(f"{directory}/{each}")), name)
+
+
+def _priorities(directory: str, below: str = "", depth: int = 0) -> Iterator[str]:
+    """The numbered directories, also within others, relative to the spool directory."""
+    try:
+        with os.scandir(f"{directory}/{below}") as entries:
+            found = [each.name for each in entries if names.is_priority(each.name)]
+    except OSError:
+        return
+    for each in found:
+        inner = f"{below}/{each}" if below else each
+        yield inner
+        if depth < names.DEEPEST:
+            yield from _priorities(directory, inner, depth + 1)
 
 
 def _waiting(directory: str, name: str) -> Standing | None:

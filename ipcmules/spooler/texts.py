@@ -4,6 +4,9 @@ never loaded.
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 from ipcmules.kernel.printable import for_people
 from ipcmules.spooler import calls, claim, pickled
 from ipcmules.spooler.outcomes import End
@@ -15,6 +18,38 @@ _LONGEST = 2000
 _LONGEST_BODY = 1 << 18
 #: The arguments of a call with pass_arguments, which uwsgidecorators pickles.
 _PICKLED = (b"args", b"kwargs")
+
+
+def as_json(task: Peek, whole: bool = False) -> dict[str, Any]:
+    """A task for programs, as `ipcmules tasks --json` prints it. whole: with arguments and traceback."""
+    record = task.record
+    found: dict[str, Any] = {
+        "id": text(os.fsencode(task.id)),
+        "directory": text(os.fsencode(task.directory)),
+        "path": text(os.fsencode(task.path)),
+        "state": task.state,
+        "priority": task.priority,
+        "enqueued": task.enqueued,
+        "due": task.due or None,
+        "size": task.size,
+        "pid": task.pid or None,
+        "function": task.function or None,
+        "attempts": record.attempts,
+        "retries_returned": record.returned,
+        "failed": record.time or None,
+        "reason": record.reason or None,
+        "problem": task.problem or None,
+        "progress": task.progress,
+    }
+    if task.end is not None:
+        found |= {"ended": task.end.time, "attempts": task.end.attempts, "reason": task.end.reason or None}
+    if whole:
+        found["traceback"] = record.traceback or None
+        found["body_size"] = body_size(task)
+        found["arguments"] = arguments(task)
+        if task.end is not None:
+            found["result"] = result(task.end)
+    return found
 
 
 def result(end: End) -> str | None:

@@ -80,6 +80,19 @@ class Spools:
         if not number or not self.announce(number, name):
             touch(directory, name)
 
+    def wake_for_many(self, directory: str, is_numbered: bool) -> None:
+        """Say that tasks are there, more than the queue has room for. is_numbered: they have a priority.
+
+        Never waits and never raises, as wake().
+        """
+        number = self._numbers.get(directory, 0)
+        if not number:
+            return
+        if is_numbered:
+            self._cells[self._table.spool(number) + D_NUMBERED] = 1
+        if not self.is_behind(directory):  # else they look before they sleep, and the files are there already
+            self.look(number)
+
     def is_behind(self, directory: str) -> bool:
         """True while the spoolers of a directory have more to do than its queue tells."""
         look = self._looks.get(directory)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from ipcmules.cli import migration
 from scripts import write
 from support import Launcher, run_cli, wait_until
+from webservers import free_port, program
 
 INI = """\
 [uwsgi]
@@ -35,6 +37,7 @@ hook-as-user-atexit = write:../end exit
 exec-asap = exit 0
 cache2 = name=x,items=10
 vacuum = true
+logto = site.log
 """
 
 APP = """
@@ -94,8 +97,9 @@ def test_the_printed_command(
     assert words[:4] == ["ipcmules", "run", "--config", "site.toml"]
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     command = words[words.index("--") + 1 :]
-    with Launcher("--bus", bus_name, "--config", "site.toml", command=command, cwd=tmp_path) as launcher:
-        path = tmp_path / "run" / "site.sock"
+    options = ("--bus", bus_name, "--config", "site.toml")
+    with Launcher(*options, command=command, cwd=tmp_path, ready=False) as launcher:
+        path, log = tmp_path / "run" / "site.sock", tmp_path / "site.log"
         wait_until(path.exists, 30, "the socket")
 
         def answer() -> dict[str, object] | None:
@@ -107,7 +111,8 @@ def test_the_printed_command(
         found = wait_until(answer, 30, "an answer")
         assert (found["helper"], found["colour"]) == ("helps", "light blue")
         assert found["umask"] == 0o27 and (server == "uvicorn" or path.stat().st_mode & 0o060 == 0o060)
-        launcher.wait_output("mule b'hello'\n")
+        logged = ("mule b'hello'\n", " ready: ", "GET /")
+        wait_until(lambda: all(each in log.read_text() for each in logged), 30, "all of the log file")
         assert (tmp_path / "before").read_text() == "pre"
         assert (tmp_path / "forked").read_text() in ("one.", "one.one.")  # a worker each
         wait_until(lambda: (tmp_path / "after").exists() and (tmp_path / "after").read_text() == "post")
@@ -183,3 +188,70 @@ def test_a_daemon_with_a_pid_file_is_started_once_and_outlives_the_bus(
     finally:
         for pid in set(pids):
             os.kill(pid, 9)
+
+
+FACTORY = """
+    import os
+
+    def note(text):
+        descriptor = os.open("notes", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, f"{text}\\n".encode())
+        os.close(descriptor)
+
+    made = []
+
+    def create():
+        import uwsgi
+        made.append(uwsgi.masterpid())
+        note(f"made {os.getpid()}")
+        uwsgi.register_signal(7, "mules", lambda number: note(f"mule has {len(made)}"))
+        uwsgi.register_signal(8, "workers", lambda number: note(f"worker has {len(made)}"))
+        uwsgi.register_signal(9, "", lambda number: None)
+        uwsgi.add_timer(9, 60)
+
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [b"x"]
+
+        return application
+"""
+
+
+@pytest.mark.parametrize(
+    ("server", "lines"),
+    [
+        ("gunicorn", "module = site_app:create()"),
+        ("granian", "module = site_app\ncallable = create()"),
+        ("uvicorn", "module = site_app:create()"),
+    ],
+)
+def test_an_applications_factory_is_called_where_uwsgi_calls_it(
+    bus_env: object, bus_name: str, tmp_path: Path, server: str, lines: str
+) -> None:
+    """Django's get_wsgi_application() sets Django up, for mules and spoolers too.
+
+    And what a factory registers is the same in every process: there is one timer.
+    """
+    write(tmp_path, "site_app.py", FACTORY)
+    (tmp_path / "site.ini").write_text(
+        f"[uwsgi]\n{lines}\nhttp-socket = 127.0.0.1:{free_port()}\nmule =\nprocesses = 2\n"
+    )
+    found = migration.read(str(tmp_path / "site.ini"), server).command
+    command = program(*found[found.index("--") + 1 :])
+    options = ("--bus", bus_name, "--compat", "--ini", "site.ini")
+
+    def said(text: str, times: int) -> bool:
+        notes = tmp_path / "notes"
+        return notes.exists() and notes.read_text().splitlines().count(text) == times
+
+    with Launcher(*options, command=command, cwd=tmp_path):
+        wait_until(lambda: _workers(bus_name) == 2, 30, "the web workers")
+        for number in ("7", "8"):
+            assert run_cli("signal", "--bus", bus_name, number).returncode == 0
+        wait_until(lambda: said("mule has 1", 1) and said("worker has 1", 2), 30, "both signals")
+        events = json.loads(run_cli("events", "--bus", bus_name, "--json").stdout)
+        assert [each["signal"] for each in events] == [9]
+
+
+def _workers(bus: str) -> int:
+    return len(json.loads(run_cli("status", "--bus", bus, "--json").stdout)["workers"])

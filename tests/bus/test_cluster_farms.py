@@ -139,7 +139,9 @@ def test_the_cluster_is_away(servers: Servers, bus_name: str, tmp_path: Path) ->
         one.wait_log("cannot be reached")
         assert send(bus, "refused", timeout=0.3) == [False]
         with attach(bus) as attached:
-            assert attached.mule_msg("local", 1) and attached.farm_msg("work", "kept", store_and_forward=True)
+            assert attached.mule_msg("local", 1) and attached.farm_msg(
+                "work", b"kept", store_and_forward=True
+            )
         one.wait_output("done local 0")
         assert run_cli("status", "--cluster", "--bus", bus).returncode == 1
         server.start()

@@ -200,14 +200,33 @@ ipcmules.spool(
     {"ud_spool_func": "check_output", "django_task": json.dumps(foreign), "django_call": json.dumps(call)},
     spooler="spool",
 )
-print(results[0].id)
+# One that is cancelled before it ever ran is known, whatever it was called with.
+for args in (["early"], ["x" * 100_000]):
+    early = tasks.nothing.using(priority=7).enqueue(*args)
+    assert ipcmules.task(early.id, "spool").cancel()
+    early.refresh()
+    assert early.status == Status.FAILED and early.is_finished and early.finished_at >= early.enqueued_at
+    assert (early.args, early.attempts, early.started_at) == (args, 0, None)
+    [error] = early.errors
+    assert error.exception_class is ipcmules.TaskCancelled and "cancelled" in error.traceback
+    assert tasks.nothing.get_result(early.id).task.priority == 7
+    assert os.stat(f"spool/results/ipcmules_result_on_{early.id}").st_mtime > time.time() + 600_000
+print(results[0].id, tasks.stale.enqueue().id)
 """
 )
+STALE = """
+from shop import tasks
+import ipcmules, sys
+late = tasks.stale.get_result(sys.argv[1])
+assert late.status == "FAILED" and late.attempts == 0 and late.finished_at > late.enqueued_at
+[error] = late.errors
+assert error.exception_class is ipcmules.TaskExpired and "expired" in error.traceback
+"""
 
 
 def test_off_the_bus_priorities_and_commits(bus_env: BusEnvironment) -> None:
     project = Project(bus_env.directory)
-    task_id = project.run(OFF_THE_BUS).strip()
+    task_id, stale = project.run(OFF_THE_BUS).split()
     shown = run_cli("tasks", "show", "--dir", str(project.spool), task_id)
     assert "function: add" in shown.stdout and '"args": [0]' in shown.stdout, shown.stdout
     listed = run_cli("tasks", "list", str(project.spool), "--function", "add", "--json")
@@ -222,6 +241,7 @@ def test_off_the_bus_priorities_and_commits(bus_env: BusEnvironment) -> None:
     assert "subprocess.check_output is no task" in ran.stderr
     notes = [json.loads(each) for each in (project.home / "notes").read_text().splitlines()]
     assert [each["added"] for each in notes if "added" in each] == [100, 5, 0, "committed", -5, -100]
+    project.run(STALE, stale)
     found = project.run(f"from shop import tasks\nprint(tasks.add.get_result({task_id!r}).return_value)")
     assert found.strip() == "0"
 

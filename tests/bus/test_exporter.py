@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,6 +22,7 @@ from conftest import BusEnvironment
 from handled import Handled
 from ipcmules.bus.places import places
 from ipcmules.exporter.steady import Steady
+from ipcmules.kernel import processes
 from ipcmules.snapshot import take
 from support import Launcher, run_cli, wait_until
 
@@ -124,6 +127,24 @@ def test_stats_at_several_addresses(bus_env: BusEnvironment, bus_name: str, tmp_
         with socket.create_connection((host, int(port)), 20) as connection:
             assert b"mule1" in b"".join(iter(lambda: connection.recv(65536), b""))
     assert not (tmp_path / "stats.sock").exists()
+
+
+def test_without_a_descriptor_it_waits(bus_env: BusEnvironment, bus_name: str) -> None:
+    with Launcher("--bus", bus_name, "--mules", "1", "--metrics", "127.0.0.1:0") as launcher:
+        host, _colon, port = _address(launcher, "/metrics").rpartition(":")
+        exporter = _children(launcher.pid, "exporter")
+        _scrape(f"{host}:{port}")
+        soft, hard = resource.prlimit(exporter, resource.RLIMIT_NOFILE)
+        resource.prlimit(exporter, resource.RLIMIT_NOFILE, (0, hard))
+        with socket.create_connection((host, int(port)), 20) as connection:
+            before, began = processes.usage(exporter).cpu, time.monotonic()
+            while time.monotonic() < began + 1:
+                time.sleep(0.05)
+            # It would take all of that second: the connection that it cannot accept stays ready.
+            assert processes.usage(exporter).cpu - before < 0.4
+            resource.prlimit(exporter, resource.RLIMIT_NOFILE, (soft, hard))
+            connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert connection.recv(20).startswith(b"HTTP/1.0 200")
 
 
 def _children(pid: int, title: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Callable
 
 import pytest
@@ -94,6 +95,39 @@ def test_receives(bus_env: object, bus_name: str, target: str, size: int, act: s
             found.clear()
             send.sent.clear()
         assert places > 20
+        _nothing_is_left(bus, inbox)
+
+
+@exact
+@pytest.mark.parametrize("act", ["raises", "receives"])
+def test_receives_the_short_way(bus_env: object, bus_name: str, act: str) -> None:
+    """Records behind a shared queue, of which the one before was received just now."""
+    with message_bus(bus_name, farms=()) as bus:
+        inbox, send = bus.inbox(1), Sender(bus, "pool")
+        found: list[int] = []
+        places = 0
+
+        def get() -> None:
+            data = inbox.get(0, True, True, no_signal)
+            if data is not None:
+                found.append(int(data))
+
+        def prepare() -> None:
+            for _ in range(4):
+                send()
+            get()
+            hand = inbox._handout.hand()
+            assert hand.position is not None
+            hand.look_at = hand.until = time.monotonic() + 60
+
+        for where, _result in every(get, interrupt if act == "raises" else get, prepare):
+            places += 1
+            _everything(inbox, found)
+            assert sorted(found) == send.sent, where
+            assert act == "receives" or found == send.sent, where
+            found.clear()
+            send.sent.clear()
+        assert 2 < places < 20
         _nothing_is_left(bus, inbox)
 
 

@@ -223,7 +223,7 @@ def test_every_place_of_the_public_calls(
 
         member = _Mule(bus, inbox)
         monkeypatch.setattr(membership, "peek", lambda: member)
-        monkeypatch.setattr(membership, "next_message", inbox.next)
+        monkeypatch.setattr(membership, "ready", inbox.ready)
         monkeypatch.setattr(hooks, "message_hooks", [])
         monkeypatch.setattr(hooks, "_carrier", None)
         monkeypatch.setattr(membership, "carried", b"")

@@ -201,7 +201,7 @@ def test_the_limit_is_the_queues_not_each_senders(bus_env: object, bus_name: str
     """Others' lanes count, but for the segments that they are writing in."""
     with message_bus(bus_name, mules=1, farms=(), messages=3000) as bus:
         bus.inbox(1)
-        for target, segment in (("pool", 512), ("mule1", 4096)):
+        for target, segment in (("pool", 1024), ("mule1", 4096)):
             accepted = 0
             for _ in range(5):
                 send = bus.post().outbox(target).send

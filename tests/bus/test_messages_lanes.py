@@ -22,7 +22,7 @@ from ipcmules.bus import table
 from ipcmules.errors import BusStopped
 from ipcmules.kernel import atomics
 from ipcmules.master.leftovers import saved_messages
-from ipcmules.messages import in_hand, kept, slots
+from ipcmules.messages import frames, in_hand, kept, slots
 from ipcmules.messages.lanes import cells, chain, saving
 from ipcmules.messages.lanes.directory import Directory
 from messagebus import MessageBus, message_bus, no_signal
@@ -251,6 +251,20 @@ def _kill_at(step: int, body: Callable[[], object]) -> None:
 
 
 @TARGETS
+def test_what_no_queue_takes_is_named_in_a_lane_too(bus_env: object, bus_name: str, target: str) -> None:
+    """An area of the in-flight slots has room for what the queue takes, and for no more."""
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        inbox, outbox = bus.inbox(1), bus.post().outbox(target)
+        longest = bus.description.queue(target).size - frames.OVERHEAD  # type: ignore[union-attr]
+        sent = [b"x" * 10] * 20 + [b"y" * size for size in (longest, longest + 1, 20_000, 10)]
+        assert all(outbox.send(data, 0) for data in sent)
+        lane = outbox._lanes[0]
+        named = [lane.segment.record(slot)[1] for slot in range(lane.segment.count())]
+        assert named[-4:] == [False, True, True, False]
+        assert [inbox.get(0, True, True, no_signal) for _ in sent] == sent
+
+
+@TARGETS
 def test_a_sender_that_is_killed_at_any_instruction(bus_env: object, bus_name: str, target: str) -> None:
     """What it accepted is there, what it was sending may be, once and in order."""
     with message_bus(bus_name, mules=1, farms=()) as bus:
@@ -310,7 +324,14 @@ def test_a_receiver_that_is_killed_at_any_instruction(bus_env: object, bus_name:
 
                 # Of the kernel's queue one is lost between mq_receive(3) and the slots.
                 receive(bus.description.queue(target).depth)  # type: ignore[union-attr]
-                _kill_at(step, lambda: receive(6))
+
+                def some() -> None:
+                    receive(2)
+                    hand = inbox._handout.hand()
+                    hand.look_at = hand.until = time.monotonic() + 60  # the others come the short way
+                    receive(4)
+
+                _kill_at(step, some)
                 os.kill(os.getpid(), signal.SIGKILL) if step == 1 else os._exit(0)
 
             ended = bus.wait(bus.fork(body)) == 0

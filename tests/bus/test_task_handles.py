@@ -17,7 +17,8 @@ import ipcmules
 from conftest import BusEnvironment
 from handled import Handled
 from ipcmules import TaskCancelled, TaskFailed, TaskTimeout, TaskUnknown
-from ipcmules.spooler import claim, names
+from ipcmules.spooler import claim, dead_tasks, names
+from ipcmules.spooler.attempts import NONE
 from support import wait_until
 
 
@@ -173,6 +174,25 @@ def test_a_handle_is_found_again_from_another_process(handled: Handled) -> None:
         ipcmules.task(task.id)
     copy = pickle.loads(pickle.dumps(task))
     assert copy == task and type(copy) is ipcmules.Task and copy.status() == "succeeded"
+
+
+def test_an_id_is_found_with_and_without_its_priority(handled: Handled) -> None:
+    place = str(handled.directory)
+    urgent, buried = handled.call("give", 8, priority=3), handled.call("give", 9, priority=4)
+    nested = handled.raw("host_1_1_1_1700000000_1", handled.task(ud_spool_func="give"))
+    (handled.directory / "5" / "06").mkdir(parents=True)
+    nested = nested.rename(handled.directory / "5" / "06" / nested.name)
+    dead_tasks.bury(place, os.path.relpath(buried, place), NONE)
+    plain = urgent.id.removeprefix("3/")
+    for each in (plain, f"3/{plain}", names.TASK + plain, urgent, f"{place}/{names.TASK}{plain}"):
+        assert ipcmules.task(each, place) == urgent
+    assert ipcmules.task(f"{place}/{names.TASK}{plain}") == urgent
+    assert ipcmules.task("host_1_1_1_1700000000_1", place) == str(nested)
+    assert ipcmules.task(buried.id.removeprefix("4/"), place).status() == "dead"
+    assert ipcmules.task("nobody_1_2", place) == f"{place}/{names.TASK}nobody_1_2"
+    found = ipcmules.task(plain, place)
+    assert found.status() == "waiting" and found.cancel() and urgent.status() == "cancelled"
+    assert ipcmules.task(plain, place).status() == "cancelled"
 
 
 def test_cancelling_a_running_task_that_listens(handled: Handled) -> None:

@@ -182,7 +182,7 @@ def test_a_function_and_a_directory_are_paused_and_resumed(handled: Handled) -> 
 
 def pause_is_known(handled: Handled) -> bool:
     """The spooler has read what is paused: a probe is held."""
-    probe = handled.call("plain", "probe")
+    probe = handled.call("plain", "a probe")
     deadline = time.monotonic() + 0.2
     while time.monotonic() < deadline:
         if probe.status() != "waiting":

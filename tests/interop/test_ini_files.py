@@ -33,6 +33,12 @@ FILES = {
         inherit = last.ini
         ini = other.ini:named
         """,
+    "sections that are not there": """
+        [uwsgi]
+        ini = :%(undefined)
+        ini = other.ini:nobody
+        after = 1
+        """,
     "lines": """
         # comment
         ; another

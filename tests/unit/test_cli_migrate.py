@@ -140,3 +140,15 @@ def test_applications_and_packages_that_the_command_lacks_are_said(
     assert "pip install 'ipcmules[cache]'" in notes
     ini.write_text("[uwsgi]\nmodule = shop\nmount = /a=shop\n")
     assert migration.read(str(ini), "granian").site.notes == []
+
+
+def test_variables_are_options_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an image that sets them."""
+    monkeypatch.setenv("UWSGI_PROCESSES", "3")
+    monkeypatch.setenv("UWSGI_MULES", "2")
+    ini = tmp_path / "u.ini"
+    ini.write_text("[uwsgi]\nhttp-socket = 127.0.0.1:9000\nmodule = app\n")
+    found = migration.read(str(ini), "gunicorn")
+    assert found.command[found.command.index("--workers") + 1] == "3"
+    assert 'mule = ["", ""]' in found.toml
+    assert "environment variable UWSGI_MULES" in {each.where for each in found.lines}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -89,17 +90,19 @@ django.ini gunicorn --bind unix:HERE/run/shop.sock --workers 5 --timeout 20 --ma
     --access-logfile - shop.wsgi:application
 django.ini granian --interface wsgi --uds HERE/run/shop.sock --uds-permissions 0664 --workers 5 --access-log
     shop.wsgi:application
-flask.ini gunicorn --bind 0.0.0.0:9090 --threads 4 --error-logfile log/site.log --access-logfile - site:app
+flask.ini gunicorn --bind 0.0.0.0:9090 --threads 4 --access-logfile - site:app
 flask.ini granian --interface wsgi --host 0.0.0.0 --port 9090 --blocking-threads 4 --access-log site:app
 sections.ini gunicorn --bind 127.0.0.1:8124 --workers 2 --access-logfile - site:application
 logic.ini uvicorn --interface wsgi --host 127.0.0.1 --port 8126 --workers 3 site:application
 docker.ini gunicorn --bind 0.0.0.0:8080 --workers 8 --limit-request-line 0 --limit-request-field_size 32768
     site:application
+docker.ini granian --interface wsgi --host 0.0.0.0 --port 8080 --workers 8 --workers-lifetime 3600
+    --workers-max-rss 512 site:application
 docker.ini uvicorn --interface wsgi --host 0.0.0.0 --port 8080 --workers 8 --no-access-log site:application
 gevent.ini gunicorn --bind 127.0.0.1:8127 --workers 2 --access-logfile - --worker-class gevent
     --worker-connections 100 site:application
 tls.ini gunicorn --bind 127.0.0.1:8443 --workers 2 --certfile site.crt --keyfile site.key --umask 022
-    --error-logfile log/site.log --access-logfile log/access.log site:application
+    --access-logfile log/access.log site:application
 tls.ini granian --interface wsgi --host 127.0.0.1 --port 8443 --workers 2 --ssl-certificate site.crt
     --ssl-keyfile site.key --access-log site:application
 old.ini gunicorn --bind unix:/run/site/site.sock --workers 2 --backlog 256 --access-logfile -
@@ -110,7 +113,7 @@ commented.ini gunicorn --bind localhost:8132 --workers 4 --timeout 45 --access-l
 factory.ini gunicorn --bind 127.0.0.1:8133 --access-logfile - 'site:create_app()'
 factory.ini granian --interface wsgi --host 127.0.0.1 --port 8133 --access-log --factory site:create_app
 factory.ini uvicorn --interface wsgi --host 127.0.0.1 --port 8133 --factory site:create_app
-magic.ini gunicorn --bind unix:HERE/magic.sock --error-logfile HERE/log/magic.log
+magic.ini gunicorn --bind unix:HERE/magic.sock
     --access-logfile - --name magic site:application
 deployments.ini gunicorn --bind 127.0.0.1:3032 --workers 2 --access-logfile - wsgi:application
 kubernetes.ini gunicorn --bind 0.0.0.0:8134 --workers 4 --access-logfile - site:application
@@ -147,13 +150,19 @@ def test_what_a_command_cannot_have_is_said() -> None:
         ("paste.ini", "granian"): ["no Paste files", "is not in"],
         ("mounted.ini", "uvicorn"): ["adds /shop"],
         ("django.ini", "granian"): ["no timeout for a request"],
-        ("tls.ini", "uvicorn"): ["writes to stderr: put that into log/site.log"],
+        ("tls.ini", "uvicorn"): ["stays in the foreground"],
         ("gevent.ini", "granian"): ["no greenlets"],
         ("tutorial.ini", "uvicorn"): ["mode 666, not 660"],
     }
     for (name, server), words in said.items():
         notes = "\n".join(migration.read(name, server).site.notes)
         assert [each for each in words if each not in notes] == [], notes
+
+
+def test_packages_that_gevent_workers_need_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipcmules.cli.serving.find_spec", lambda name: None)
+    (note,) = migration.read("gevent.ini", "gunicorn").site.notes
+    assert note.endswith("need packages: pip install gevent packaging")
 
 
 def test_the_program_of_a_virtual_environment_is_named_by_its_path(here: Path) -> None:
@@ -232,7 +241,9 @@ def test_units(here: Path) -> None:
         assert f"WorkingDirectory={here}\n" in text and "ExecStart=/" in text
         (here / f"{name.partition('.')[0]}.service").write_text(text)
     tls = (here / "tls.service").read_text()
-    assert "User=www-data\n" in tls and f"StandardError=append:{here}/log/site.log\n" in tls
+    assert "User=www-data\n" in tls
+    assert re.search(rf"ExecStartPre=\+\S+/touch {here}/log/site.log\n", tls)
+    assert re.search(rf"ExecStartPre=\+\S+/chown \S+ {here}/log/site.log\n", tls)
     assert "UMask=022\n" in tls and "LimitNOFILE=4096\n" in tls
     assert "RuntimeDirectory=ipcmules-default site\n" in (here / "old.service").read_text()
     if shutil.which("systemd-analyze") is None:

@@ -184,6 +184,18 @@ def test_what_is_included_and_not_there_is_named_with_its_line(tmp_path: Path, l
         ini.read(str(path))
 
 
+@pytest.mark.parametrize("line", ["ini = :%(undefined)", "ini = :nobody", "yaml = other.yaml"])
+def test_a_section_that_is_included_and_not_there_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str
+) -> None:
+    (tmp_path / "other.yaml").write_text("other: {a: 1}")
+    path = tmp_path / "some.ini"
+    path.write_text(f"[uwsgi]\n{line.replace('other.yaml', '%dother.yaml')}\nafter = 1\n")
+    assert [each.key for each in ini.read(str(path))] == [line.partition(" ")[0], "after"]
+    said = caplog.text
+    assert "nothing is read from it" in said and ("[uwsgi]" in said or "other" in said)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet=st.sampled_from('[]=%$();# \n\tuwsgimule.\\"é\0'), max_size=80))
 def test_anything_is_read_or_refused_with_a_reason(

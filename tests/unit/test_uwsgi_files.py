@@ -273,7 +273,6 @@ def test_the_same_bus_in_every_format(name: str) -> None:
             "[uwsgi-production]\nlocks = 1\n[uwsgi-test]\n",
             r"but \[uwsgi-production\], \[uwsgi-test\]",
         ),
-        ("u.ini", "[uwsgi]\ninclude = u.ini:nothing\n", r"has no \[nothing\], but \[uwsgi\]"),
     ],
 )
 def test_files_that_are_wrong(name: str, text: str, words: str) -> None:

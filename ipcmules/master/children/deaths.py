@@ -10,8 +10,8 @@ from ipcmules.master.children.children import describe_status, exit_code, is_sig
 
 #: Why it ended: by itself or somebody else's kill; replaced by a reload; after --mule-max-msgs or --spooler-
 #: max-tasks; killed for a hook, handler or call that took too long; killed because it did not end in time at
-#: a stop or a reload; a spooler that had nothing to do (--spooler-cheap).
-PLAIN, RELOADED, COUNTED, HARAKIRI, MERCY, IDLE = range(6)
+#: a stop or a reload; a spooler that had nothing to do (--spooler-cheap); replaced because somebody asked.
+PLAIN, RELOADED, COUNTED, HARAKIRI, MERCY, IDLE, ASKED = range(7)
 
 _KNOWN = 1 << 40
 _KIND_SHIFT = 32
@@ -21,10 +21,10 @@ _SIGTERM = 15
 def judge(sentence: int, leaving: int, status: int) -> int:
     """The death of a process. sentence: what the master had decided; leaving: its R_LEAVING cell."""
     kind = PLAIN
-    if sentence in (HARAKIRI, MERCY) and is_signaled(status):
+    killed = is_signaled(status)
+    ended = not killed or status & 0x7F == _SIGTERM
+    if (sentence in (HARAKIRI, MERCY) and killed) or (sentence in (RELOADED, ASKED) and ended):
         kind = sentence
-    elif sentence == RELOADED and (not is_signaled(status) or status & 0x7F == _SIGTERM):
-        kind = RELOADED
     elif leaving == LEAVES_BY_COUNT and not is_signaled(status) and exit_code(status) == 0:
         kind = COUNTED
     elif leaving == LEAVES_IDLE and not is_signaled(status) and exit_code(status) == 0:
@@ -34,7 +34,7 @@ def judge(sentence: int, leaving: int, status: int) -> int:
 
 def is_planned(death: int) -> bool:
     """True if it was to end and another is to follow: it did not die young, however old it was."""
-    return kind_of(death) in (RELOADED, COUNTED, MERCY, IDLE)
+    return kind_of(death) in (RELOADED, COUNTED, MERCY, IDLE, ASKED)
 
 
 def kind_of(death: int) -> int:
@@ -54,6 +54,8 @@ def describe(death: int) -> str:
     kind = kind_of(death)
     if kind == RELOADED:
         return "was replaced by a reload"
+    if kind == ASKED:
+        return "was replaced because somebody asked for it"
     if kind == COUNTED:
         return "has had its number of messages or tasks (--mule-max-msgs, --spooler-max-tasks)"
     if kind == IDLE:

@@ -62,7 +62,7 @@ def count(objects: Objects, child: Child, pid: int) -> bool:
 
 def _planned(death: int) -> bool | None:
     """Whether it was to end. None where the hand knows: killed by somebody else, as at a service's end."""
-    if deaths.kind_of(death) in (deaths.MERCY, deaths.RELOADED):
+    if deaths.kind_of(death) in (deaths.MERCY, deaths.RELOADED, deaths.ASKED):
         return True
     if deaths.kind_of(death) == deaths.PLAIN and death & 0x7F in (signal.SIGKILL, signal.SIGTERM):
         return None

@@ -32,6 +32,7 @@ class Event:
     ticks: int = 0  #: how often it was due and the signal was raised
     skips: int = 0  #: how often it was due and a former run was still going
     last: float = 0.0  #: when the signal was raised last, in seconds since 1970; 0.0: never
+    paused: bool = False  #: somebody asked that nothing comes of its ticks
 
 
 class Source(Protocol):

@@ -30,7 +30,17 @@ class Firing:
             self._ticks = TickNames(objects.table)
 
     def fire(self, event: Event, count: int = 1, due: float = 0.0) -> None:
-        """Raise the event's signal so many times. due: of a cron, when it was, in seconds since the epoch."""
+        """The event is due so many times: raise its signal, unless it is paused.
+
+        due: of a cron, when it was, in seconds since the epoch.
+        """
+        if event.paused:
+            event.skips += count
+        else:
+            self.run(event, count, due)
+
+    def run(self, event: Event, count: int = 1, due: float | None = None) -> None:
+        """Raise the event's signal so many times. due: as in fire(); None where it is no tick."""
         if self._cells[table.H_STATE] not in (table.STARTING, table.READY):
             return
         for _ in range(count):
@@ -38,7 +48,7 @@ class Firing:
                 event.skips += 1
                 continue
             try:
-                if self._ticks is None:
+                if self._ticks is None or due is None:
                     self._raiser.raise_signal(event.signal)
                 else:
                     self._raiser.raise_once(event.signal, self._ticks.of(event, due))

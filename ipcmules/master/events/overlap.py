@@ -11,7 +11,7 @@ from __future__ import annotations
 from ipcmules.bus import table
 from ipcmules.kernel.atomics import COUNTER_SIZE
 from ipcmules.master.objects.objects import Objects
-from ipcmules.signals import running
+from ipcmules.signals import awaited, running
 from ipcmules.signals.targets import resolve
 
 _ZERO = bytes(COUNTER_SIZE)
@@ -39,7 +39,7 @@ class Overlap:
         if not shared.cells[shared.entry(signal) + table.E_STAMP]:
             return False
         meaning = resolve(shared.text(signal, table.E_TARGET), self._config)
-        workers = self._live_workers() if meaning.follows_workers else []
+        workers = awaited.expected(self._table) if meaning.follows_workers else []
         return any(
             self._was_there(endpoint) and self._counts(endpoint, signal)
             for endpoint in meaning.endpoints(shared.layout, workers)
@@ -53,9 +53,6 @@ class Overlap:
         """False for a worker that never was: to look at its counters would allocate them."""
         worker = endpoint - self._table.layout.worker_endpoint(0)
         return worker <= 0 or bool(self._table.cells[self._workers[worker] + table.R_SINCE])
-
-    def _live_workers(self) -> list[int]:
-        return [number for number, record in self._workers.items() if self._table.lives(record)]
 
     def _is_in_hand(self, signal: int) -> bool:
         cells = self._table.cells

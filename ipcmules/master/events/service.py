@@ -5,8 +5,8 @@ Brings the parts together: the book, what knows when something is due, and the r
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections import deque
+from typing import Any, Protocol
 
 from ipcmules.bus import log, table
 from ipcmules.bus.table import SIGNALS, Table
@@ -26,6 +26,22 @@ from ipcmules.master.loop.selector import Loop
 from ipcmules.master.objects.objects import Objects
 from ipcmules.signals.raiser import Raiser
 
+#: So many requests to run an event are remembered, as one may come twice (docs/formats.md).
+_REMEMBERED = 64
+
+
+class Others(Protocol):
+    """Events that raise no signal and stand in no book: the commands of crons."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What to list of them, with the keys of _describe()."""
+
+    def get(self, digest: str) -> Event | None:
+        """The one of this identity."""
+
+    def run(self, digest: str) -> None:
+        """Have it run now."""
+
 
 class Events:
     """All events of one bus."""
@@ -39,11 +55,13 @@ class Events:
         self._monitors = _Monitored(loop, self)
         self.alarms = Alarms(loop, objects, control, self._firing.fire)
         self.book = Book(self._source)
-        #: Called for more to list, as dicts with the keys of _describe(): what is no event of the book.
-        self.also_listed: list[Callable[[], list[dict[str, Any]]]] = []
+        self.others: Others | None = None
+        self._asked: deque[str] = deque(maxlen=_REMEMBERED)
         control.on("events.add", self._add)
         control.on("events.remove", self._remove)
         control.on("events.list", self._list)
+        control.on("events.run", self._run)
+        control.on("events.pause", self._pause)
 
     def fire(self, digest: str) -> None:
         """The event of this identity is due now."""
@@ -103,15 +121,47 @@ class Events:
 
     def _list(self, _question: dict[str, Any], _peer: ProcessId) -> dict[str, Any]:
         listed = [self._describe(each) for each in self.book]
-        for others in self.also_listed:
-            listed += others()
+        if self.others is not None:
+            listed += self.others.rows()
         return {"events": listed}
+
+    def _run(self, question: dict[str, Any], _peer: ProcessId) -> dict[str, Any]:
+        digest, once = question["id"], str(question["once"])
+        event, other = self._find(digest)
+        if event.spec.kind == specs.ALARM:
+            raise EventError("an alarm runs when what it waits for happens, and has nothing to tell before")
+        if once not in self._asked:  # the answer to the same question was lost
+            self._asked.append(once)
+            if other is not None:
+                other.run(digest)
+            else:
+                self._firing.run(event)
+        return {"run": True}
+
+    def _pause(self, question: dict[str, Any], _peer: ProcessId) -> dict[str, Any]:
+        event, _other = self._find(question["id"])
+        paused = question["paused"] is True
+        if event.paused != paused:
+            event.paused = paused
+            log.event("info", f"{event.spec.describe()}: {'paused' if paused else 'goes on'}")
+        return {"paused": paused}
+
+    def _find(self, digest: object) -> tuple[Event, Others | None]:
+        """The event of an identity, and whose it is where it stands in no book. Raises EventError."""
+        event = self.book.get(digest) if isinstance(digest, str) else None
+        if event is not None:
+            return event, None
+        other = self.others.get(digest) if self.others is not None and isinstance(digest, str) else None
+        if other is None:
+            raise EventError(f"there is no event {digest!r}: 'ipcmules events --json' has the id of each")
+        return other, self.others
 
     def _describe(self, event: Event) -> dict[str, Any]:
         due = None
         if isinstance(event.spec, (TimerSpec, CronSpec)):
             due = (self._crons if isinstance(event.spec, CronSpec) else self._timers).next(event)
         return {
+            "id": event.digest,
             "kind": event.spec.kind,
             "signal": event.signal,
             **_signal(self._objects.table, event.signal),
@@ -122,6 +172,7 @@ class Events:
             "last": event.last or None,
             "ticks": event.ticks,
             "skips": event.skips,
+            "paused": event.paused,
             "overlap": event.spec.overlap,
             "owner": event.owner.pid,
             "runtime": event.runtime,

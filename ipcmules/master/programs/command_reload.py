@@ -11,11 +11,13 @@ import signal
 from ipcmules.bus import log, webservers
 from ipcmules.bus.config import BusConfig
 from ipcmules.bus.places import Places
-from ipcmules.kernel import kill
+from ipcmules.bus.table import WORKER_SLOTS, Table
+from ipcmules.kernel import kill, processes
+from ipcmules.kernel.processes import ProcessId
 from ipcmules.master.programs.daemons import Daemons
 
 
-def reload(programs: Daemons, where: Places, config: BusConfig) -> None:
+def reload(programs: Daemons, where: Places, config: BusConfig, shared: Table) -> None:
     """Tell the command, or the web servers below it, and say in the log what was done."""
     pid = programs.command_pid()
     if not pid:
@@ -30,6 +32,7 @@ def reload(programs: Daemons, where: Places, config: BusConfig) -> None:
         log.event(
             "info", f"reload: the command is ended and started again, for {names} loads no new code else"
         )
+        _await_workers(shared, {each.process for each in servers})
         programs.restart_command()
         return
     for each in servers:
@@ -42,3 +45,12 @@ def reload(programs: Daemons, where: Places, config: BusConfig) -> None:
             f"reload: the command (pid {pid}) keeps its code: it is no web server that is known (gunicorn, "
             "granian, uvicorn): --command-reload-signal says how it reloads",
         )
+
+
+def _await_workers(shared: Table, servers: set[ProcessId]) -> None:
+    """The servers end, and their workers: what is raised for them waits for those of the next server."""
+    master = processes.current()
+    for number in range(1, WORKER_SLOTS + 1):
+        record = shared.worker(number)
+        if shared.parent(record) in servers:
+            shared.set_parent(record, master)

@@ -109,6 +109,11 @@ class Commands:
         """For `ipcmules events`: the keys of list_events(); the handler is the command."""
         return [self._row(each) for each in self._tasks.values()]
 
+    def get(self, digest: str) -> Event | None:
+        """The event of the command with this identity."""
+        task = self._tasks.get(digest)
+        return None if task is None else task.event
+
     # Running
 
     def touched(self, hook: str, path: str) -> None:
@@ -125,15 +130,28 @@ class Commands:
         except (OSError, ValueError) as error:
             log.event("error", f"{path} was touched: {hook}: {error}")
 
-    def run(self, what: str, command: str, environment: dict[str, str]) -> None:
+    def run(self, digest: str) -> None:
+        """Run the command with this identity now, whatever the time, and whether it is paused or not."""
+        task = self._tasks.get(digest)
+        if task is not None:
+            self._begin(task)
+
+    def run_once(self, what: str, command: str, environment: dict[str, str]) -> None:
         """Run a command as crons' are run. what: stands before it in the log."""
         if not self._stopping:
             self._start(_Task(CronCommand("", command, harakiri=0.0), what, environment=environment))
 
     def _due(self, event: Event, _count: int, _when: float) -> None:
         task = self._tasks.get(event.digest)
-        if task is None or self._stopping:
+        if event.paused:
+            event.skips += 1
+        elif task is not None:
+            self._begin(task)
+
+    def _begin(self, task: _Cron) -> None:
+        if self._stopping:
             return
+        event = task.event
         if task.command.unique and any(run.task is task and run.pid for run in self._runs):
             event.skips += 1
             log.event("info", f"{task.label} is still running: not started again")
@@ -232,6 +250,7 @@ class Commands:
         spec, due = task.event.spec, self._crons.next(task.event)
         assert isinstance(spec, CronSpec)
         return {
+            "id": task.event.digest,
             "kind": "command",
             "signal": None,
             "target": None,
@@ -251,6 +270,7 @@ class Commands:
             "last": task.event.last or None,
             "ticks": task.event.ticks,
             "skips": task.event.skips,
+            "paused": task.event.paused,
             "overlap": not task.command.unique,
             "owner": os.getpid(),
             "runtime": False,

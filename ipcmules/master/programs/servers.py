@@ -1,8 +1,8 @@
 """The processes that talk to others: the listener of --socket, the exporter of --metrics and --stats, the
-carrier of --cluster.
+page of --web, the carrier of --cluster.
 
-Each is a clean interpreter of ours; the first two inherit their sockets from the master. Knows how they are
-started.
+Each is a clean interpreter of ours; all but the carrier inherit their sockets from the master. Knows how they
+are started.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ def of(config: BusConfig) -> list[Program]:
     """Those that a bus needs, their sockets bound. Raises ConfigError for an address that cannot be had."""
     bound: list[Sockets] = []
     try:
-        return [*_listener(config, bound), *_exporter(config, bound), *_carrier(config)]
+        return [
+            *_listener(config, bound),
+            *_exporter(config, bound),
+            *_page(config, bound),
+            *_carrier(config),
+        ]
     except BaseException:
         for each in bound:
             each.close()
@@ -47,6 +52,20 @@ def _exporter(config: BusConfig, bound: list[Sockets]) -> list[Program]:
     if not served:
         return []
     return [Program(tuple(own_code("ipcmules.exporter.main", *given)), "the exporter", sockets=tuple(served))]
+
+
+def _page(config: BusConfig, bound: list[Sockets]) -> list[Program]:
+    if not config.web_addresses:
+        return []
+    sockets = Sockets("web", config.web_addresses, config.directory)
+    bound.append(sockets)
+    given = [f"socket={each}" for each in sockets.descriptors]
+    given += [f"host={each}" for each in config.web_hosts]
+    if config.web_token_file:
+        given.append(f"token-file={config.web_token_file}")
+    if config.web_read_only:
+        given.append("read-only=1")
+    return [Program(tuple(own_code("ipcmules.web.main", *given)), "the page", sockets=(sockets,))]
 
 
 def _carrier(config: BusConfig) -> list[Program]:

@@ -1,4 +1,4 @@
-"""The sockets of --socket, --metrics and --stats: bound by the master before anything starts.
+"""The sockets of --socket, --metrics, --stats and --web: bound by the master before anything starts.
 
 So an address that cannot be had is an error of the start, and who serves one (servers.py) and is started
 again finds what came meanwhile in the backlog. Knows addresses.
@@ -22,15 +22,17 @@ _SAID = {
     "socket": "listening for uwsgi packets",
     "metrics": "serving /metrics",
     "stats": "serving statistics",
+    "web": "serving the page ('ipcmules web --token' tells its token)",
 }
 
 
 class Sockets:
     """The bound sockets of an option."""
 
-    def __init__(self, option: str, addresses: Sequence[str], directory: str) -> None:
-        """Bind them all. Raises ConfigError for one that cannot be had."""
+    def __init__(self, option: str, addresses: Sequence[str], directory: str, say: bool = True) -> None:
+        """Bind them all. say: in the log. Raises ConfigError for one that cannot be had."""
         self._option = option
+        self._say = say
         self._sockets: list[socket.socket] = []
         self._paths: list[str] = []
         try:
@@ -69,7 +71,7 @@ class Sockets:
                 "has it"
             ) from error
         host, port = found.getsockname()[:2]
-        log.event("info", f"{_SAID[self._option]} at {host}:{port}")
+        self._tell(f"{host}:{port}")
         return found
 
     def _bound_unix(self, address: str, directory: str) -> socket.socket:
@@ -88,8 +90,12 @@ class Sockets:
         except BaseException:
             found.close()
             raise
-        log.event("info", f"{_SAID[self._option]} at {address}")
+        self._tell(address)
         return found
+
+    def _tell(self, address: str) -> None:
+        if self._say:
+            log.event("info", f"{_SAID[self._option]} at {address}")
 
 
 def _remove_dead(path: str) -> None:

@@ -1,19 +1,17 @@
 """Replacing mules, spoolers and workers one after the other by processes of the template that counts now.
 
-Each is told to finish what it holds and to leave the rest, a mule by SIGHUP, as uWSGI tells it; its successor
-must be ready before the next is told. Knows children and readiness; who forks the successors is the
-supervisor's.
+Each is told to finish what it holds and to leave the rest (children/replacing.py); its successor must be
+ready before the next is told. Knows children and readiness; who forks the successors is the supervisor's.
 """
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterable
 
-from ipcmules.bus import log, table
-from ipcmules.kernel import kill, processes
-from ipcmules.master.children import deaths, readiness, task_in_hand
+from ipcmules.bus import log
+from ipcmules.kernel import processes
+from ipcmules.master.children import deaths, readiness, replacing
 from ipcmules.master.children.children import Child
 from ipcmules.master.loop.selector import Loop, Timer
 from ipcmules.master.objects.objects import Objects
@@ -81,7 +79,7 @@ class Roll:
             self._end("")
             return
         self._current = self._waiting.pop(0)
-        self._since = 0.0
+        self._since = self._next_word = 0.0
         self._look()
 
     def _end(self, text: str) -> None:
@@ -93,7 +91,7 @@ class Roll:
         if self._over or child is None:
             return
         if child.pid and child.code != self.code:
-            self._tell(child)
+            replacing.tell(self._loop, self._objects, child, deaths.RELOADED)
             self._say_if_undead(child)
         elif child.pid and readiness.is_ready(self._objects, child):
             self._next()
@@ -121,28 +119,8 @@ class Roll:
             self._next()
 
     def _say_if_undead(self, child: Child) -> None:
-        if child.sentence == deaths.MERCY and time.monotonic() > self._next_word:
-            self._next_word = time.monotonic() + _WORD
-            log.event("warning", f"{child} was killed and is not dead yet: {processes.describe(child.pid)}")
-
-    def _tell(self, child: Child) -> None:
-        if child.sentence:
+        if child.sentence != deaths.MERCY or time.monotonic() <= self._next_word:
             return
-        child.sentence, pid = deaths.RELOADED, child.pid
-        if child.role != "worker":
-            # First the cell: the mule looks at it in its handler of the signal.
-            self._objects.table.cells[readiness.record_of(self._objects, child) + table.R_LEAVING] = (
-                table.LEAVES_FOR_RELOAD
-            )
-        if child.role == "spooler":
-            task_in_hand.tell(self._objects, child)
-        kill.send_to_child(pid, signal.SIGHUP if child.role == "mule" else signal.SIGTERM)
-
-        def end() -> None:
-            if child.pid == pid and child.sentence == deaths.RELOADED:
-                log.event("warning", f"{child} (pid {pid}) is killed: {self._mercy:g} s of mercy are over")
-                child.sentence = deaths.MERCY
-                self._next_word = time.monotonic() + _WORD
-                kill.send_to_child(pid, signal.SIGKILL)
-
-        self._loop.later(self._mercy, end)
+        first, self._next_word = not self._next_word, time.monotonic() + _WORD
+        if not first:
+            log.event("warning", f"{child} was killed and is not dead yet: {processes.describe(child.pid)}")

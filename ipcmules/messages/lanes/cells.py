@@ -11,7 +11,7 @@ OWN = 1 << 62
 REFERENCE = 1 << 61
 #: And it comes from the lane of a shared queue: record() is in there, and the length has LANE_LENGTH bits.
 FROM_LANE = 1 << 60
-LANE_LENGTH = (1 << 15) - 1
+LANE_LENGTH = (1 << 14) - 1
 #: Without FROM_LANE, in the first mule's first cell: no mule has it. A master that saves the queue of that
 #: source has just received it.
 SAVING = 1 << 59
@@ -20,7 +20,7 @@ CLAIM = 1 << 63
 
 
 #: A record's slot stands from this bit on, below the bits of its lane.
-SLOT_SHIFT = 15
+SLOT_SHIFT = 14
 
 
 def record(segment: int, lane: int, slot: int) -> int:
@@ -30,7 +30,7 @@ def record(segment: int, lane: int, slot: int) -> int:
 
 def record_of(ref: int) -> tuple[int, int, int]:
     """The inverse of record(): the last 12 bits of the segment's number, lane, slot."""
-    return ref >> 48 & 0xFFF, ref >> 24 & 0xFF, ref >> SLOT_SHIFT & 0x1FF
+    return ref >> 48 & 0xFFF, ref >> 24 & 0xFF, ref >> SLOT_SHIFT & 0x3FF
 
 
 def source_of(ref: int) -> int:

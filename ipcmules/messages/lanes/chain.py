@@ -21,9 +21,6 @@ from ipcmules.kernel.interruption import opened, raised_here
 MAGIC = 0x31305347_4D435049  # "IPCMGS01" as a little-endian number
 PAGE = 4096
 
-#: Where the bytes of a segment begin: behind its first page and its slots.
-SLOTS = 32768
-DATA = PAGE + SLOTS
 #: In a shared queue's segment: where the bytes begin that say which records are taken for good.
 DONE = 64
 
@@ -41,6 +38,7 @@ class Shape:
     """How the segments of a kind of queue are divided."""
 
     stride: int  #: cells a slot
+    table: int  #: bytes of all slots
     size: int  #: bytes of the whole segment
     first: int  #: bytes for records that are reserved at once
     step: int  #: and those that are reserved with each further step
@@ -48,11 +46,16 @@ class Shape:
     @property
     def slots(self) -> int:
         """How many records fit, beside the word that names the next segment."""
-        return SLOTS // (8 * self.stride) - 1
+        return self.table // (8 * self.stride) - 1
+
+    @property
+    def data(self) -> int:
+        """Where the bytes begin: behind the first page and the slots."""
+        return PAGE + self.table
 
 
-PRIVATE = Shape(1, 512 << 10, 16 << 10, 64 << 10)
-SHARED = Shape(8, 160 << 10, 16 << 10, 32 << 10)
+PRIVATE = Shape(1, 32 << 10, 512 << 10, 16 << 10, 64 << 10)
+SHARED = Shape(8, 64 << 10, 320 << 10, 16 << 10, 64 << 10)
 
 # Cells of a segment's first page.
 _MAGIC, _STRIDE, _SIZE = range(3)
@@ -80,7 +83,7 @@ class Segment:
         self.bytes = memoryview(self.memory)
         self._head = self.bytes[:PAGE].cast("Q")
         #: From the first slot on.
-        self.cells = self.bytes[PAGE:DATA].cast("Q")
+        self.cells = self.bytes[PAGE : shape.data].cast("Q")
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.memory)) + PAGE
 
     @property
@@ -107,11 +110,11 @@ class Segment:
     def end(self, count: int) -> int:
         """Where the bytes of the first `count` records end."""
         if not count:
-            return DATA
+            return self.shape.data
         if self.shape.stride > 1:
             last = (count - 1) * self.shape.stride
             return self.cells[last + S_START] + (self.cells[last + S_WORD] & LENGTH) - 1
-        return DATA + sum((word & LENGTH) - 1 for word in self.cells[:count].tolist())
+        return self.shape.data + sum((word & LENGTH) - 1 for word in self.cells[:count].tolist())
 
     def record(self, slot: int) -> tuple[bytes, bool]:
         """A record's bytes, and whether they are a reference to a large message."""
@@ -139,7 +142,7 @@ def prepare(prefix: str, shape: Shape) -> Segment:
             descriptor = file.fileno()
             os.fchmod(descriptor, 0o600)
             os.ftruncate(descriptor, shape.size)
-            os.posix_fallocate(descriptor, 0, DATA + shape.first)
+            os.posix_fallocate(descriptor, 0, shape.data + shape.first)
             head = (MAGIC, shape.stride, shape.size)
             os.pwrite(descriptor, b"".join(each.to_bytes(8, "little") for each in head), 0)
             return Segment(temporary, 0, shape, descriptor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ipcmules.kernel import atomics, linux
 from ipcmules.kernel.interruption import noted
 from ipcmules.kernel.processes import ProcessId
 from ipcmules.messages.lanes import chain
@@ -48,6 +49,9 @@ def claim(directory: Directory, queue: int, priority: int, bounds: Bounds, patie
                 return None
             made = Lane(directory, queue, number, priority, bounds)
             made.begin(spare)
+            # Who was about to sleep and has not seen that there are lanes: its bell is seen from here on.
+            if not linux.barrier():
+                atomics.fence()
             return made
     finally:
         for each in spare:

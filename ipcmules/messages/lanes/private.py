@@ -80,11 +80,11 @@ class Position:
         except FileNotFoundError:
             return  # freed at this moment: the next look sees that
         at = head & LENGTH
-        end, cells = segment.end(at), segment.cells
+        end, start, cells = segment.end(at), PRIVATE.data, segment.cells
         if self._turns == turn:
             # As above.
             self._turns = turn + 1
-            self.at, self.end, self._given = at, end, chain.DATA
+            self.at, self.end, self._given = at, end, start
             self.cells, self.segment = cells, segment
             self.priority, self.chain = priority, number
 
@@ -98,14 +98,14 @@ class Position:
             return  # another thread has gone on, and others have taken all of that one too
         heads, entry, cells = self._cells, self.entry, following.cells
         records, size = following.before
-        head = number << 32
+        head, start = number << 32, PRIVATE.data
         if self._turns == turn:
             # As above.
             self._turns = turn + 1
             heads[entry + L_HEAD] = head
             heads[entry + L_TAKEN] = records
             heads[entry + L_TAKEN_BYTES] = size
-            self.at, self.end, self._given = 0, chain.DATA, chain.DATA
+            self.at, self.end, self._given = 0, start, start
             self.cells, self.segment = cells, following
             old.unlink()
 

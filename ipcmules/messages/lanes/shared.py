@@ -8,6 +8,8 @@ are told from those of the living.
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterator
 from time import monotonic
 from typing import Protocol
 
@@ -29,9 +31,12 @@ _STRIDE = SHARED.stride
 _SLOT = _STRIDE * 8
 
 #: Records that are looked at with one look at most, and for how long they may be taken then, seconds.
-MOST = 64
+MOST = 128
 _WHILE = 0.001
 
+
+#: Of no segment.
+_NO_CELLS, _NO_MEMORY = memoryview(b""), mmap.mmap(-1, 1)
 
 #: One record that a thread may have claimed: its segment, its slot, how a thread's cell names it (with the
 #: queue), and its lane's number. A plain tuple: one is made for each message.
@@ -69,6 +74,14 @@ class Position:
         self.seen = 0
         #: How a thread's cell names the first record of the segment.
         self.named = 0
+        #: For next_record() (receive/records.py): each step claims the next record, from `at` to before
+        #: `end`; `mark` is how a cell says that a thread is about to. Who moves `at` by other means sets
+        #: `end` to 0.
+        #: cells, memory: the segment's; a segment that was passed must not stay mapped.
+        self.claims: Iterator[int] = iter(())
+        self.cells = _NO_CELLS
+        self.memory = _NO_MEMORY
+        self.end = self.mark = 0
         #: How often another segment was entered.
         self._turns = 0
 
@@ -81,41 +94,43 @@ class Position:
             segment, at = self.segment, self.at
             if segment is None:
                 return 0
-            if not segment.cells[at * _STRIDE + S_WORD]:
+            first, last = at * _STRIDE, (at + MOST) * _STRIDE
+            words = segment.cells[first + S_WORD : last : _STRIDE].tolist()
+            count = words.index(0) if 0 in words else len(words)
+            if not count:
                 return 0
-            words = segment.cells[at * _STRIDE : (at + MOST) * _STRIDE].tolist()
-            for taken in range(len(words) // _STRIDE):
-                word = words[taken * _STRIDE + S_WORD]
-                if word & END:
-                    if taken == 0 or not self._any(words, taken):
-                        self._go_on(segment, at + taken, word & ~END)
-                        break
-                    return self._skip(segment, at, words, taken)
-                if not word:
-                    return self._skip(segment, at, words, taken)
+            link = words[count - 1] & ~END if words[count - 1] & END else 0
+            if link:
+                count -= 1
+            counts = segment.cells[first : first + count * _STRIDE : _STRIDE].tolist()
+            free = next((taken for taken, each in enumerate(counts) if each), count)
+            if free < count:
+                self.looked = segment, at + count
+                self.to(segment, at + free)
+                return count - free
+            if link:
+                self._go_on(segment, at + count, link)
+            elif count < MOST:
+                self.to(segment, at + count)
+                return 0
             else:
-                if self._any(words, MOST):
-                    return self._skip(segment, at, words, len(words) // _STRIDE)
-                self.to(segment, at + len(words) // _STRIDE)
-
-    @staticmethod
-    def _any(words: list[int], count: int) -> bool:
-        return any(words[: count * _STRIDE : _STRIDE])
-
-    def _skip(self, segment: Segment, at: int, words: list[int], count: int) -> int:
-        """Pass over what is claimed at the beginning. Returns how many records come after that."""
-        self.looked = segment, at + count
-        for taken in range(count):
-            if words[taken * _STRIDE]:
-                self.to(segment, at + taken)
-                return count - taken
-        self.to(segment, at + count)
-        return 0
+                self.to(segment, at + count)
 
     def to(self, segment: Segment, at: int) -> None:
         """What comes before this record is claimed."""
         if self.segment is segment and at > self.at:
-            self.at = at
+            self.at, self.end = at, 0
+
+    def arm(self) -> None:
+        """What may be claimed now, next_record() claims from here on."""
+        segment, at, seen = self.segment, self.at, self.seen
+        if segment is None or at >= seen:
+            return
+        addresses = range(segment.base + at * _SLOT, segment.base + seen * _SLOT, _SLOT)
+        claims, mark = map(atomics.take, addresses), cells.CLAIM | self.named | at << cells.SLOT_SHIFT
+        if self.segment is segment and self.at == at:
+            # From here no call and no loop.
+            self.claims, self.mark, self.end = claims, mark, seen
 
     def free(self, segment: Segment, slot: int) -> int:
         """The first record behind a claimed one that nobody has claimed, or the end of what may be taken."""
@@ -149,38 +164,46 @@ class Position:
 
     def _enter(self, turn: int, segment: Segment | None, number: int, priority: int) -> None:
         named = self._source << 32 | cells.record(segment.number, self.lane, 0) if segment else 0
+        there, memory = (segment.cells, segment.memory) if segment else (_NO_CELLS, _NO_MEMORY)
         if self._turns == turn:
             # From here no call and no loop.
             self._turns = turn + 1
-            self.at = self.seen = 0
-            self.segment, self.named = segment, named
+            self.at = self.seen = self.end = 0
+            self.segment, self.named, self.cells, self.memory = segment, named, there, memory
             self.chain, self.priority = number, priority
 
     def _go_on(self, segment: Segment, count: int, number: int) -> None:
         """All of this segment is claimed: to the next one. It goes when all of it is done."""
         turn, of, priority = self._turns, self.chain, self.priority
-        self.retire(segment, count)
+        following: Segment | None = None
         try:
-            following: Segment | None = chain.open_patiently(self._prefix, number, SHARED)
+            following = chain.open_patiently(self._prefix, number, SHARED)
         except FileNotFoundError:
-            following, of = None, 0  # that is taken and removed as well: look where the lane is now
+            of = 0  # that is taken and removed as well: look where the lane is now
+        self.retire(segment, count, following)
         if self.segment is segment:
             self._enter(turn, following, of, priority)
 
-    def retire(self, segment: Segment, count: int) -> None:
+    def retire(self, segment: Segment, count: int, following: Segment | None = None) -> None:
         """This segment has an end: remove the lane's first segments, as far as all their records are done."""
-        if segment.all_done(count):
+        # Numbers grow: what comes before the first one has been removed by another receiver.
+        if self._directory.cells[self.entry + L_FIRST] <= segment.number and segment.all_done(count):
             with locked(self._directory) as held:
                 if held:
-                    retire(self._directory, self._queue, self.lane)
+                    retire(self._directory, self._queue, self.lane, segment, following)
 
 
-def retire(directory: Directory, queue: int, lane: int) -> None:
-    """With the lock held: remove a lane's first segments, as far as all their records are done."""
+def retire(directory: Directory, queue: int, lane: int, *known: Segment | None) -> None:
+    """With the lock held: remove a lane's first segments, as far as all their records are done.
+
+    known: some of its segments that need not be opened once more.
+    """
     table, entry, prefix = directory.cells, directory.entry(queue, lane), directory.prefix(queue, lane)
+    opened = {each.number: each for each in known if each is not None}
     while table[entry + L_CHAIN]:
+        first = int(table[entry + L_FIRST])
         try:
-            segment = chain.open_segment(prefix, int(table[entry + L_FIRST]), SHARED)
+            segment = opened.get(first) or chain.open_segment(prefix, first, SHARED)
         except OSError:
             return  # gone, or there is no descriptor: whoever passes the next one removes this one too
         table[entry + L_TAKEN], table[entry + L_TAKEN_BYTES] = segment.before
@@ -265,7 +288,7 @@ class SharedLanes:
                     # In one step with the note of it: a signal handler sees both or neither.
                     hand.won += zip(map(atomics.take, address), record)  # noqa: B905
                 if each.segment is segment and each.at == slot:
-                    each.at = following
+                    each.at, each.end = following, 0
                 if hand.won:
                     if hand.won[-1][0] == 0:
                         return True

@@ -164,13 +164,13 @@ class Lane:
             made = chain.make(self._prefix, number, self.shape)
         else:
             chain.name(made := prepared, self._prefix, number)
-        chain.populate(made, 0, chain.DATA + self.shape.first)
+        chain.populate(made, 0, self.shape.data + self.shape.first)
         return made
 
     def _enter(self, segment: Segment) -> None:
         """Write in this segment from now on."""
         at = segment.count()
-        end, reserved = segment.end(at), chain.DATA + self.shape.first
+        end, reserved = segment.end(at), self.shape.data + self.shape.first
         reserved = max(reserved, end)
         # From here no call and no loop.
         self.segment, self.memory, self.cells = segment, segment.memory, segment.cells
@@ -281,7 +281,7 @@ class Lane:
         past = [_Past(made.number, records, size)]
         sent = self._entry + L_SENT
         cell = at * stride + (S_WORD if stride > 1 else 0)
-        link, reserved, start = END | made.number, chain.DATA + self.shape.first, chain.DATA
+        link, reserved, start = END | made.number, self.shape.data + self.shape.first, self.shape.data
         if self.segment is old and self.at == at:
             # From here no call and no loop.
             self._past += past

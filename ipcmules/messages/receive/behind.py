@@ -72,6 +72,9 @@ class Behind:
         self._turn = 0
         self._queues = queues
         self._tidied = 0.0
+        #: Whether the barrier of a sender that begins a lane reaches this process: then none is needed here
+        #: before there are lanes.
+        self._reached = linux.register_for_barriers()
         for bell in self.bells.values():
             self.cells[bell] = (self.cells[bell] | 1) + 1  # a predecessor may have been killed in its sleep
 
@@ -106,6 +109,8 @@ class Behind:
             asleep[each] += 1
             cells[bell] = cells[bell] + 2 | 1
             said.append(each)
+        if self._reached and not cells[H_USED]:
+            return NOTHING
         if not linux.barrier():
             atomics.fence()
         found = self.ready(said)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from ipcmules.bus.description import Description
 from ipcmules.bus.places import Places
 from ipcmules.bus.table import LEAVES_BY_COUNT, LEAVES_FOR_RELOAD, R_LEAVING, Table
-from ipcmules.messages.receive.inbox import Dispatch, Inbox
+from ipcmules.messages.receive.inbox import Inbox
+from ipcmules.messages.receive.listening import Dispatch
 from ipcmules.messages.receive.waiting import Taker
 
 
-def _nothing_loaded() -> bytes | None:
+def _nothing_loaded(everything: bool = True) -> bytes | None:
     return None
 
 
@@ -24,8 +25,9 @@ class CountingInbox(Inbox):
     ) -> None:
         super().__init__(where, description, shared, number, taker)
         self._remaining = limit
-        # Every message is counted: none may come by the short way (membership.next_message).
+        # Every message is counted: none may come by the short way (membership.ready).
         self.next = _nothing_loaded
+        self.ready = None
 
     def receive(self, timeout: float | None, signals: bool, farms: bool, dispatch: Dispatch) -> bytes | None:
         """As Inbox.receive(), which get() and the flat functions come to."""

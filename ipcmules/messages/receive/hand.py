@@ -18,7 +18,7 @@ from ipcmules.kernel import unpatched
 from ipcmules.messages import frames, large
 from ipcmules.messages import slots as inflight
 from ipcmules.messages.lanes.cells import OWN
-from ipcmules.messages.lanes.shared import Claim
+from ipcmules.messages.lanes.shared import Claim, Position
 from ipcmules.messages.slots import (
     F_REMAINING,
     F_SEQUENCE,
@@ -60,6 +60,11 @@ class Hand:
         self.look_at = 0.0
         #: What `look_at` will be when the receive that goes on has returned.
         self.next_look = 0.0
+        #: What the last receive waited for; and of the queue that it then took a record of (records.py):
+        #: where the next one is, and until when that may be taken without a look around.
+        self.want: object = None
+        self.position: Position | None = None
+        self.until = 0.0
         #: True while the thread waits in the kernel.
         self.asleep = False
 

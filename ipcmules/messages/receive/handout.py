@@ -1,7 +1,7 @@
 """Handing out what was taken from queues, one message a receive, to any thread of the mule.
 
-Knows frames, hands and where undeliverable messages are kept; not when queues are read. Several frames can be
-loaded: the one that is handed out, and those behind it (a more urgent one overtakes).
+Knows frames, hands and where undeliverable messages are kept; not when queues are read. What is loaded is
+loading.py's.
 
 A message goes from its queue into a list (arrived, Hand.came) in one stretch without calls, from there into
 the thread's hand in another, and out of the receive in a third. So wherever a signal handler raises it is in
@@ -10,73 +10,65 @@ exactly one of these places, and the next receive goes on from there (ipcmules.k
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import monotonic
 
-from ipcmules.bus import log
 from ipcmules.bus.places import Places
-from ipcmules.errors import IpcMulesError, LimitError
 from ipcmules.kernel import unpatched
 from ipcmules.kernel.interruption import raised_here
-from ipcmules.messages import frames, in_hand, slots
+from ipcmules.messages import frames
 from ipcmules.messages.lanes.cells import OWN, REFERENCE
-from ipcmules.messages.lanes.directory import L_HEAD
-from ipcmules.messages.lanes.private import Batch
-from ipcmules.messages.receive.hand import Hand, Hands, Item, Loaded
-from ipcmules.messages.receive.records import take_claim
-from ipcmules.messages.receive.undeliverable import REFUSED, Undeliverable, peek
+from ipcmules.messages.receive.hand import Hand, Item, Loaded
+from ipcmules.messages.receive.loading import FIRST, Loading
+from ipcmules.messages.receive.records import next_record, take_claim
+from ipcmules.messages.receive.sources import EVERYTHING
+from ipcmules.messages.receive.undeliverable import peek
 
 #: Between messages that were there already, other sources are looked at when so many seconds have passed.
 LOOK = 0.001
 #: The numbers of a mule's own queue and of the pool (inflight.endpoint_of); the farms' follow.
 OWN_QUEUE, POOL_QUEUE = 0, 1
 
-#: In place of a priority: in front of everything that is loaded.
-_FIRST = -1
-
 _SINGLE = frames.SINGLE
 _get_ident = unpatched.get_ident
 
 
-class Handout:
-    """The frames that are loaded in this process, and the common path of every receive."""
+class Handout(Loading):
+    """What the threads of this process have in hand, and the common path of every receive."""
 
     def __init__(self, where: Places, number: int, widest: int) -> None:
-        self._undeliverable = Undeliverable(where, number)
-        parts = slots.Slots(where, number)
-        in_hand.settle_lanes(where, parts)
-        self._widest = widest
-        self._hands = Hands(parts, widest, self._thread_ended)
-        self.cells = self._hands.cells
-        #: The hands by thread.
-        self.hands = self._hands.hands
-        #: Held while frames are taken and loaded, so that threads do it in the order in which they came.
-        self.lock = unpatched.RLock()
-        #: What was taken from this mule's own queue and is neither loaded nor in hand yet.
-        self.arrived: list[Item] = []
+        super().__init__(where, number, widest, self._thread_ended)
         #: What a thread took of a farm, and could not return any more: for the next receive of that farm.
         self.aside: list[Item] = []
-        #: First the frame that is being handed out, then those behind it.
-        self.loaded: list[Loaded] = self._hands.resume()
-        #: How many messages this process has received.
-        self.received = 0
-        #: What wakes threads that sleep when a frame was loaded.
-        self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._pairs: Iterable[tuple[int, bytes]] = self.loaded[0].pairs if self.loaded else iter(())
 
-    def next(self) -> bytes | None:
-        """The next message, if one is loaded and it is not time to look at other sources; else None.
+    def next(self, everything: bool = True) -> bytes | None:
+        """The next message that can be had without a look at other sources; None if that is due.
 
-        What nearly every receive of a busy mule comes to, so every call in here counts: the clock (a handler
-        may have taken long since the last one), the thread's hand, a step of an iterator that threads share.
+        everything: the receive takes messages of any queue. mule_get_msg() has the first part of this in
+        place of a call (api/messages.py).
         """
         if self.loaded:
             hand = self.hands.get(_get_ident())
             if hand is not None and monotonic() < hand.look_at:
-                for mark, data in self._pairs:
-                    self.cells[hand.ref] = mark
+                for mark, data in self.pairs:
+                    hand.cells[hand.ref] = mark
                     return data
+        elif everything:
+            return self.next_record()
+        return None
+
+    def next_record(self) -> bytes | None:
+        """As next(), while nothing is loaded: behind the shared queue of which the thread had the last one.
+
+        For a receive that takes everything.
+        """
+        me = _get_ident()
+        try:
+            hand = self.hands[me]
+        except KeyError:  # never a signal handler's: there is no call in between
+            return None
+        if hand.position is not None and hand.want is EVERYTHING and monotonic() < hand.look_at:
+            return next_record(self, hand)
         return None
 
     # Hands
@@ -159,11 +151,6 @@ class Handout:
                 self._drop(came, item)
                 hand.empty()
 
-    @staticmethod
-    def _drop(items: list[Item], item: Item) -> None:
-        if items and items[0] is item:
-            del items[0]
-
     # What an interrupted receive left
 
     def resume(self, hand: Hand, takes: Callable[[int], bool]) -> bool:
@@ -197,7 +184,7 @@ class Handout:
         if data is None:
             return
         frame = _SINGLE + data if reference is None else frames.large(reference)
-        item = (frame, _FIRST, source)
+        item = (frame, FIRST, source)
         where = self.arrived if source <= POOL_QUEUE else self.aside
         if hand.given is data:
             # From here on no call and no loop.
@@ -233,98 +220,7 @@ class Handout:
         self._put_aside(hand)
         self.done_with(hand)
 
-    # Frames; load() and room() with the lock held
-
-    def load(self) -> None:
-        """Hand out the messages of what arrived first from now on, more urgent ones before others."""
-        item = self.arrived[0] if self.arrived else None
-        if item is None:
-            return
-        frame, priority, source = item
-        first = self.loaded[0] if self.loaded and priority == _FIRST else None
-        try:
-            loaded = self._hands.load(frame, max(priority, 0), first)
-        except IpcMulesError as error:
-            if not raised_here(error):
-                raise
-            if isinstance(error, frames.FrameError):
-                self._undeliverable.keep(frame, source, error)
-            else:
-                self._undeliverable.keep_each(frame, source, error)
-            self._drop(self.arrived, item)
-            return
-        self._wake_sleepers()
-        self._insert(item, loaded, first is not None)
-
-    def _insert(self, item: Item, loaded: Loaded, first: bool) -> None:
-        left = loaded.left()
-        while True:
-            others = self.loaded[:]
-            place = 0 if first else len(others)
-            while place and others[place - 1].priority < loaded.priority:
-                place -= 1
-            pairs = self._pairs if place else loaded.pairs
-            if self.loaded == others:
-                if self.arrived and self.arrived[0] is item:
-                    # From here on no call and no loop.
-                    self.cells[loaded.remaining] = left
-                    self.loaded[place:place] = [loaded]
-                    self._pairs = pairs
-                    self.received += left
-                    del self.arrived[0]
-                break
-        self._hands.counts(loaded)
-        for each in others:  # the one that was overtaken: no thread's cell may tell it any more
-            self._hands.mark(each)
-
-    def load_batch(self, batch: Batch, heads: memoryview) -> None:
-        """As load(), of what was seen in a lane. heads: the cells of the directory of lanes."""
-        position, loaded = batch.position, self._store(batch)
-        self._wake_sleepers()
-        left, head = loaded.left(), position.entry + L_HEAD
-        while True:
-            others = self.loaded[:]
-            place = len(others)
-            while place and others[place - 1].priority < loaded.priority:
-                place -= 1
-            pairs = self._pairs if place else loaded.pairs
-            if self.loaded == others:
-                if position.segment is batch.segment and position.at == batch.first:
-                    # From here on no call and no loop. Once it counts in the slots it is not in the lane any
-                    # more: what a SIGKILL prevents here in_hand.settle_lanes() does.
-                    self.cells[loaded.remaining] = left
-                    heads[head] = batch.head
-                    position.at = batch.at
-                    position.end = batch.end
-                    self.loaded[place:place] = [loaded]
-                    self._pairs = pairs
-                    self.received += left
-                break
-        self._hands.counts(loaded)
-        for each in others:
-            self._hands.mark(each)
-        position.give_back()
-
-    def _store(self, batch: Batch) -> Loaded:
-        """Store a batch in the slots. Where there is no memory for all of it: what fits into the memory there
-        is. Where that is in use it waits, and lies in its lane meanwhile."""
-        said = False
-        while True:
-            try:
-                frame = batch.frame()
-                return self._hands.load(frame, batch.priority, None, batch.position.lane + 1, batch.head)
-            except LimitError as error:
-                if not raised_here(error):
-                    raise
-                if not batch.shorten(self._widest):
-                    if not said:
-                        log.event("warning", f"messages behind a queue wait: {error}")
-                    said = True
-                    unpatched.sleep(REFUSED)
-
-    def room(self) -> bool:
-        """True if one more frame may be loaded."""
-        return self._hands.room(self.loaded)
+    # What is loaded
 
     def take(self, hand: Hand) -> None:
         """Put the next message of what is loaded in hand, to be returned."""
@@ -353,52 +249,8 @@ class Handout:
             self.cells[hand.ref] = OWN | REFERENCE | size
             hand.came += [item]
             self.cells[current.remaining] = 0
-            self._pairs = following
+            self.pairs = following
             self.received -= 1  # give() counts it
             del self.loaded[0]
         self._hands.release(current)
         self.give(hand.came, hand)
-
-    def _next_frame(self, current: Loaded) -> None:
-        """A frame was handed out to its end."""
-        following = self._following()
-        if self.loaded and self.loaded[0] is current:
-            self.cells[current.remaining] = 0
-            self._pairs = following
-            del self.loaded[0]
-        self._hands.release(current)
-
-    def _following(self) -> Iterable[tuple[int, bytes]]:
-        return self.loaded[1].pairs if len(self.loaded) > 1 else iter(())
-
-    # Threads that sleep
-
-    @property
-    def asleep(self) -> int:
-        """How many threads sleep."""
-        return sum(each.asleep for each in list(self.hands.values()))
-
-    def _wake_sleepers(self) -> None:
-        if len(self.hands) > 1 and self.asleep:
-            os.eventfd_write(self.wake, 1)
-
-    def sleeps(self) -> None:
-        """The calling thread has said that it sleeps: nothing must be loaded that nobody is woken for."""
-        with self.lock:
-            if self.loaded and len(self.hands) > 1:
-                os.eventfd_write(self.wake, 1)
-
-    def rest_if_empty(self) -> None:
-        """A thread was woken by `wake`: nobody else need be once nothing is loaded."""
-        with self.lock:
-            if self.loaded:
-                return
-            try:
-                os.eventfd_read(self.wake)
-            except BlockingIOError:
-                pass
-
-    def close(self) -> None:
-        """Close the descriptors."""
-        os.close(self.wake)
-        self._hands.close()

@@ -1,26 +1,20 @@
-"""A mule's receiving side, and its wait loop for signals.
+"""A mule's receiving side: which message a receive gets, and when it looks at what.
 
-Knows queues, frames and the table; signals only as a taker that it is given and a function to call. How it
-waits is waiting.py's, what is loaded and in hand handout.py's. Several threads may receive at once. What a
-thread has in hand stands in the in-flight slots until its next receive.
+Knows queues, frames and the table. How it waits is waiting.py's, what is loaded and in hand handout.py's,
+signals and the end listening.py's. Several threads may receive at once. What a thread has in hand stands in
+the in-flight slots until its next receive.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
 from time import monotonic
-from typing import NoReturn
 
-from ipcmules.bus import table
 from ipcmules.bus.description import Description
 from ipcmules.bus.places import Places
 from ipcmules.bus.table import (
-    R_LISTENING,
     R_MESSAGES,
     R_READER,
-    R_STATE,
     R_URGENT,
     READS_OWN,
     READS_SHARED,
@@ -28,14 +22,14 @@ from ipcmules.bus.table import (
 )
 from ipcmules.errors import NotAMule
 from ipcmules.kernel import unpatched
-from ipcmules.messages.receive.behind import NOTHING, Behind
-from ipcmules.messages.receive.boxes import Boxes
+from ipcmules.messages.receive.behind import NOTHING
 from ipcmules.messages.receive.hand import Hand
 from ipcmules.messages.receive.handout import LOOK, Handout
 from ipcmules.messages.receive.intake import Intake
-from ipcmules.messages.receive.sources import FARMS, SIGNALS, WANTS, Sources, Want, takes
-from ipcmules.messages.receive.waiting import LONG, NONE, PENDING, Taker, Waiting
-from ipcmules.messages.send import post
+from ipcmules.messages.receive.listening import AT_ONCE, Dispatch, Listener
+from ipcmules.messages.receive.records import next_record
+from ipcmules.messages.receive.sources import EVERYTHING, FARMS, WANTS, Sources, Want, takes
+from ipcmules.messages.receive.waiting import LONG, NONE, PENDING, Taker
 
 #: After a message that was waited for, so many receives yield before they look.
 ANSWERS = 64
@@ -43,50 +37,33 @@ ANSWERS = 64
 #: For how long signals are handled at once while there are messages, seconds.
 _SIGNALS = 0.02
 
-#: What `_stopping` is for a stop that leaves what is queued.
-_AT_ONCE = 2
-
 _get_ident = unpatched.get_ident
 _yield = os.sched_yield
-Dispatch = Callable[[int], None]
-
-_EVERYTHING = WANTS[True, True]
 
 
-class Inbox:
+class Inbox(Listener):
     """The receiving side of one mule. One a process."""
 
     def __init__(
         self, where: Places, description: Description, shared: Table, number: int, taker: Taker
     ) -> None:
-        self._number = number
-        self._taker = taker
-        self._cells = shared.cells
-        self._record = shared.mule(number)
-        self._boxes = boxes = Boxes(where, description, number)
-        self._handout = Handout(where, number, boxes.widest)
-        sources = {descriptor: source for descriptor, (_, source) in boxes.all.items()}
-        self._behind = Behind(where, number, boxes.own, sources, boxes.senders)
-        self._intake = Intake(boxes, self._behind, self._handout)
-        self._hands = self._handout.hands
+        super().__init__(where, description, shared, number, taker)
+        self._intake = Intake(self._boxes, self._behind, self._handout)
         self._hand_cells = self._handout.cells
         self._arrived = self._handout.arrived
-        self._waiting = Waiting(boxes, taker, self._handout, shared, self._record, where.notify, self._behind)
-        self._stopping = 0
-        #: True in a child that user code forked: it receives nothing.
-        self._is_child = False
         #: Whether lanes go before a source that epoll reports: every other time.
         self._lanes_turn = False
         #: Whether a shared queue is read at the next look between buffered messages: every other time.
         self._turn = False
-        #: The queue that had the last message, for which kind of receive, and until when to try it first.
+        #: The queue that had the last message, and for which kind of receive.
         self._hot = NONE
-        self._hot_until = 0.0
         self._hot_want: Want | None = None
         #: Its last message came while this thread waited: so many more may be answers, which a yield brings.
         self._answers = 0
         #: The next message that is loaded already, or None: what a receive is to try first, then receive().
         self.next = self._handout.next
+        #: Where mule_get_msg() does the same itself; None: nowhere.
+        self.ready: Handout | None = self._handout
 
     # Receiving
 
@@ -97,12 +74,12 @@ class Inbox:
         each signal that comes meanwhile. Returns None when the time is over. Raises SystemExit once stop()
         was called and nothing is left; a thread that calls again after that ends the process.
         """
-        data = self.next()
+        data = self.next(bool(signals and farms))
         return data if data is not None else self.receive(timeout, signals, farms, dispatch)
 
     def receive(self, timeout: float | None, signals: bool, farms: bool, dispatch: Dispatch) -> bytes | None:
         """As get(), for a caller that has tried next()."""
-        want = _EVERYTHING if signals and farms else WANTS[bool(signals), bool(farms)]
+        want = EVERYTHING if signals and farms else WANTS[bool(signals), bool(farms)]
         return self._receive(want, timeout, dispatch)
 
     def get_farm(
@@ -122,9 +99,11 @@ class Inbox:
     def _receive(self, want: Want, timeout: float | None, dispatch: Dispatch) -> bytes | None:
         if self._is_child:
             raise NotAMule("a process forked by a mule receives nothing: receive in the mule itself")
-        handout, arrived, intake = self._handout, self._arrived, self._intake
+        handout, arrived = self._handout, self._arrived
         hand = self._hands.get(_get_ident()) or handout.hand()
         hand.look_at = 0.0  # if a handler raises, what is in hand comes before what next() gives
+        if hand.want is not want:
+            hand.want, hand.position = want, None
         began = monotonic()
         deadline = None if timeout is None else began + timeout
         try:
@@ -136,15 +115,13 @@ class Inbox:
                         handout.done_with(hand)
                     else:
                         self._hand_cells[hand.ref] = 0
-                    hot = want is self._hot_want and not handout.loaded
-                    if hot and began < self._hot_until and intake.next_record(self._hot, hand, began):
-                        pass
-                    else:
-                        hot = hot and self._is_hot(want, hand, began, dispatch)
-                        if not (hot and intake.take(self._hot, hand)) and not self._wait(
-                            want, hand, began, deadline, dispatch
-                        ):
-                            return None
+                    # Elsewhere than in next() this is for receives that do not take everything.
+                    short = began < hand.until and began < self._hot_until and not handout.loaded
+                    data = next_record(handout, hand) if short else None
+                    if data is not None:
+                        return data
+                    if not self._look_around(want, hand, began, deadline, dispatch):
+                        return None
                 # From here on no call and no loop: what is in hand is returned, or a handler has received it.
                 data, hand.given = hand.given, None
                 if data is not None:
@@ -155,6 +132,21 @@ class Inbox:
                 self._end_child()
             handout.settle()
             raise
+
+    def _look_around(
+        self, want: Want, hand: Hand, began: float, deadline: float | None, dispatch: Dispatch
+    ) -> bool:
+        """Take a message from the queue that had the last one, or wait for one. False: the time is over."""
+        hand.position = None
+        if (
+            want is self._hot_want
+            and not self._handout.loaded
+            and self._is_hot(want, hand, began, dispatch)
+            and self._intake.take(self._hot, hand)
+        ):
+            hand.next_look = min(hand.next_look, self._hot_until)
+            return True
+        return self._wait(want, hand, began, deadline, dispatch)
 
     def _is_hot(self, want: Want, hand: Hand, began: float, dispatch: Dispatch) -> bool:
         """True if the queue that had the last message is to be tried first; else signals have their turn."""
@@ -197,15 +189,18 @@ class Inbox:
             if self._behind.used and (not events or self._lanes_turn):
                 behind = self._behind.ready(sources.queues)
                 descriptor = descriptor if behind == NOTHING else behind
+            waited = NONE
             if descriptor == NONE:
-                descriptor = waiting.wait(sources, hand, began, deadline)
+                descriptor = waited = waiting.wait(sources, hand, began, deadline)
             if descriptor == NONE:
                 return False
             found = self._intake.take(descriptor, hand)
             now = monotonic()
             if found:
                 waiting.arrived(now - began)
-                self._hot, self._hot_want = descriptor, want
+                # Who had to sleep for it need not try at once next time: what answers him is not there yet.
+                slept = descriptor == waited and not waiting.spun
+                self._hot, self._hot_want = descriptor, None if slept else want
                 self._answers = ANSWERS if waiting.spun and not events else 0
                 self._hot_until = 0.0 if self._stopping else now + LOOK
                 return True
@@ -239,8 +234,15 @@ class Inbox:
             if self._stopping:
                 return False
             now = monotonic()
-        hand.next_look = 0.0 if self._stopping else now + LOOK
+            hand.next_look = now + LOOK
+        look = hand.next_look
         self._handout.take(hand)
+        if hand.given is None and now < look and not self._handout.loaded:
+            # It was the last one. What follows it in a lane comes without a look at other sources, while it
+            # is not time for that.
+            self._intake.take(self._boxes.own, hand)
+        # 0 after a large one: its segment is to be removed.
+        hand.next_look = 0.0 if self._stopping or hand.given is None else min(look, hand.next_look)
         return hand.given is not None
 
     def _glance(self, sources: Sources, hand: Hand, dispatch: Dispatch) -> bool:
@@ -264,96 +266,11 @@ class Inbox:
             self._intake.take_urgent(cells, urgent)
         return False
 
-    # Done
-
-    def leave(self) -> None:
-        """The process ends: what was taken and given to nobody is left to the successor, or to others."""
-        self._handout.leave()
-        self._taker.give_back()
-
-    def done(self, everything: bool = False) -> None:
-        """Mark what this thread has in hand as done; with everything, what any thread has.
-
-        For a process that ends with code 0: without this it counts as left behind.
-        """
-        self._handout.done(everything)
-
-    # Signals
-
-    def _take_signal(self, descriptor: int, hand: Hand, dispatch: Dispatch) -> bool:
-        """Take one signal and handle it. True if there may be more."""
-        taken = self._signal_from(descriptor)
-        if taken is None:
-            return False
-        self._cells[self._record + R_STATE] = table.BUSY
-        dispatch(taken)
-        if hand.given is None and hand.holds():
-            self._handout.done_with(hand)  # the handler received something itself
-        return True
-
-    def _signal_from(self, descriptor: int) -> int | None:
-        taken = self._taker.take(descriptor)
-        if isinstance(taken, int):
-            return taken
-        if taken is not None:
-            self._waiting.rearm()
-        return None
-
-    def wait_signal(self, timeout: float | None) -> int | None:
-        """Wait for a signal and return its number, without handling it. None when timeout seconds are over.
-
-        What this thread has in hand stays in hand. Raises SystemExit once stop() was called and none is left.
-        """
-        began = monotonic()
-        deadline = None if timeout is None else began + timeout
-        cells, listening = self._cells, self._record + R_LISTENING
-        waiting, hand = self._waiting, self._handout.hand()
-        cells[listening] = 1
-        try:
-            while True:
-                sources = waiting.sources(SIGNALS)
-                if self._stopping:
-                    taken = self._pending_signal(sources)
-                    if taken is None:
-                        self._exit(hand)
-                    return taken
-                events = sources.poll(0, 1)
-                descriptor = events[0][0] if events else waiting.wait(sources, hand, began, deadline)
-                if descriptor == NONE:
-                    return None
-                if descriptor == waiting.stop:
-                    continue
-                pending = descriptor == PENDING
-                taken = self._pending_signal(sources) if pending else self._signal_from(descriptor)
-                if taken is not None:
-                    waiting.arrived(monotonic() - began)
-                    return taken
-        finally:
-            cells[listening] = 0
-
-    def _pending_signal(self, sources: Sources) -> int | None:
-        for descriptor in sources.signals:
-            taken = self._signal_from(descriptor)
-            if taken is not None:
-                return taken
-        return None
-
     # Stopping
-
-    def stop(self, drain: bool = True) -> None:
-        """Receive what is still there, then raise SystemExit; without drain, raise at the next receive.
-
-        Safe in a Python signal handler; wakes every thread that waits.
-        """
-        self._stopping = max(self._stopping, 1 if drain else _AT_ONCE)
-        self._hot_until = 0.0
-        for hand in list(self._hands.values()):
-            hand.look_at = hand.next_look = 0.0
-        os.eventfd_write(self._waiting.stop, 1)
 
     def _take_stopping(self, hand: Hand, want: Want, dispatch: Dispatch) -> bool:
         sources, handout = self._waiting.sources(want), self._handout
-        while self._stopping < _AT_ONCE:
+        while self._stopping < AT_ONCE:
             busy = False
             for descriptor in sources.signals:
                 while self._take_signal(descriptor, hand, dispatch):
@@ -363,6 +280,7 @@ class Inbox:
                 handout.take(hand)
             for descriptor in sources.all:
                 if hand.given is not None or self._intake.take(descriptor, hand):
+                    hand.next_look = 0.0
                     return True
             if not busy and not (want.own and handout.loaded):
                 break
@@ -371,69 +289,24 @@ class Inbox:
     def after_fork(self) -> None:
         """In a child that user code forked: a receive that a signal handler forked in ends the child."""
         self._is_child = True
-        self._stopping = _AT_ONCE
+        self._stopping = AT_ONCE
         self._handout.loaded = []
+        for hand in self._hands.values():
+            hand.position = None
         self._waiting.after_fork()
         self._behind.after_fork()
 
-    @staticmethod
-    def _end_child() -> NoReturn:
-        try:
-            post.finish_all()
-            for stream in (sys.stdout, sys.stderr):
-                if stream is not None:
-                    stream.flush()
-        finally:
-            os._exit(0)
-
-    def _exit(self, hand: Hand) -> NoReturn:
-        """Raise SystemExit; in a thread that swallowed one already, end the process."""
-        if self._is_child:
-            self._end_child()
-        if hand.told_to_exit:
-            self.leave()
-            self.done(everything=True)
-            post.finish_all()
-            os._exit(0)
-        hand.told_to_exit = True
-        raise SystemExit(0)
-
     # Settings
-
-    @property
-    def used(self) -> bool:
-        """True once some thread has received, or tried to."""
-        return self._handout.used
-
-    @property
-    def asleep(self) -> int:
-        """How many threads wait in the kernel for something to receive."""
-        return self._handout.asleep
-
-    @property
-    def loaded(self) -> bool:
-        """True if a frame's messages are being handed out."""
-        return bool(self._handout.loaded)
 
     def set_shared(self, reads: bool) -> None:
         """Whether this mule reads the pool's and its farms' queues; senders see it in the table."""
         self._cells[self._record + R_READER] = READS_OWN | (READS_SHARED if reads else 0)
         self._waiting.set_shared(reads)
         self._hot_want = None
+        for hand in list(self._hands.values()):
+            hand.position = None
 
     def fileno(self) -> int:
         """A descriptor, readable when get(0, True, True, ...) may have something; until set_shared()."""
         self._waiting.is_polled = True
-        return self._waiting.sources(_EVERYTHING).fileno()
-
-    def received_by(self) -> set[int]:
-        """The living threads that receive here."""
-        alive = set(sys._current_frames())  # threads of the system: gevent shows others
-        return {each for each in list(self._hands) if each in alive}
-
-    def close(self) -> None:
-        """Close what can be closed; for tests, and for a process that stops being a mule."""
-        self._waiting.close()
-        for descriptor in self._boxes.all:
-            os.close(descriptor)
-        self._handout.close()
+        return self._waiting.sources(EVERYTHING).fileno()

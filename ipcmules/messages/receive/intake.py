@@ -14,12 +14,13 @@ from time import monotonic
 import posix_ipc
 
 from ipcmules.messages import frames
+from ipcmules.messages.lanes.directory import H_USED
 from ipcmules.messages.lanes.shared import SharedLanes
 from ipcmules.messages.receive.behind import Behind
 from ipcmules.messages.receive.boxes import Boxes
 from ipcmules.messages.receive.hand import Hand
 from ipcmules.messages.receive.handout import LOOK, OWN_QUEUE, Handout
-from ipcmules.messages.receive.records import next_record, take_claim
+from ipcmules.messages.receive.records import take_claim
 
 _Busy = posix_ipc.BusyError
 #: The kinds of frames with one message.
@@ -37,18 +38,7 @@ class Intake:
         self._lock = handout.lock
         self._boxes = boxes.all
         self._own = boxes.own
-        #: Those behind the shared queue of which a record was taken last.
-        self._lanes: SharedLanes | None = None
         self._own_steps = boxes.all[boxes.own][0]
-
-    def next_record(self, descriptor: int, hand: Hand, now: float) -> bool:
-        """Take one more record behind the queue that had the last one; False: look around, with take()."""
-        lanes = self._lanes
-        if lanes is None or lanes is not self._behind.shared.get(descriptor) or now > lanes.until:
-            return False
-        # A copy: another thread may empty the list.
-        first = lanes.ready[:1]
-        return bool(first) and next_record(self._handout, hand, first[0])
 
     def take(self, descriptor: int, hand: Hand) -> bool:
         """Take the message that a ready queue has in hand; False if it is no queue, or another was faster."""
@@ -61,7 +51,10 @@ class Intake:
             if handout.loaded:
                 return False  # another thread was faster: there is something in front of what the queue has
             if not arrived and not self._take_own():
-                return False
+                if handout.loaded:  # what lay in a lane
+                    hand.next_look = monotonic() + LOOK
+                    handout.take(hand)
+                return hand.given is not None
             kind = arrived[0][0][:2] if arrived else None
             if kind in _ALONE:
                 handout.give(arrived, hand)
@@ -75,7 +68,8 @@ class Intake:
         arrived, behind = self._arrived, self._behind
         bell = behind.bells[self._own]
         while not arrived:
-            batch = behind.own.batch() if behind.used else None
+            # As behind.used, here and below: what a quick answer comes to has as few calls as can be.
+            batch = behind.own.batch() if behind.cells[H_USED] else None
             try:
                 for frame, priority in self._own_steps:
                     if frame != _WAKE:
@@ -96,7 +90,7 @@ class Intake:
         steps, source = self._boxes[descriptor]
         behind, came = self._behind, hand.came
         lanes, bell = behind.shared[descriptor], behind.bells[descriptor]
-        used = behind.used and lanes.used
+        used = behind.cells[H_USED] and lanes.used
         while not came:
             if used and self._take_record(lanes, hand):
                 break
@@ -134,7 +128,11 @@ class Intake:
         take_claim(self._handout, hand)
         if record is not None:
             lanes.passed(record)
-        self._lanes = lanes
+            # The next ones may come the short way, as long as allow() has said.
+            hand.position = next(iter(lanes.ready), None)
+            if hand.position is not None:
+                hand.position.arm()
+            hand.until = hand.next_look = lanes.until
         return hand.given is not None or bool(hand.came)
 
     def take_urgent(self, cells: memoryview, urgent: int) -> None:

@@ -16,12 +16,17 @@ from ipcmules.cluster import client, letters
 from ipcmules.cluster.letters import Letter
 from ipcmules.kernel import unpatched
 from ipcmules.messages.receive.counting import CountingInbox
-from ipcmules.messages.receive.inbox import Dispatch, Inbox
+from ipcmules.messages.receive.inbox import Inbox
+from ipcmules.messages.receive.listening import Dispatch
 from ipcmules.messages.receive.sources import Want
 from ipcmules.messages.receive.waiting import Taker
 
 _get_ident = unpatched.get_ident
 _PREFIX, _SIZE = letters.PREFIX, letters.SIZE
+
+
+def _nothing_loaded(everything: bool = True) -> bytes | None:
+    return None
 
 
 class LetteredInbox(Inbox):
@@ -35,9 +40,9 @@ class LetteredInbox(Inbox):
         #: By thread: the letter that it has, and one that was received and not returned.
         self._held: dict[int, Letter] = {}
         self._unopened: dict[int, bytes] = {}
-        loaded, held = self.next, self._held
-        # Who has a letter says first that it is done, which the short way would not.
-        self.next = lambda: None if _get_ident() in held else loaded()
+        # Who has a letter says first that it is done, and each is opened: none may come by the short way.
+        self.next = _nothing_loaded
+        self.ready = None
 
     def _receive(self, want: Want, timeout: float | None, dispatch: Dispatch) -> bytes | None:
         me, held, unopened = _get_ident(), self._held, self._unopened

@@ -10,15 +10,16 @@ from __future__ import annotations
 from typing import Protocol
 
 from ipcmules.kernel import linux
-from ipcmules.kernel.atomics import take
 from ipcmules.messages import frames
 from ipcmules.messages.lanes.cells import CLAIM, FROM_LANE, OWN, REFERENCE, SLOT_SHIFT
 from ipcmules.messages.lanes.chain import DONE, LARGE, LENGTH, S_START, S_WORD, SHARED
-from ipcmules.messages.lanes.shared import Position
 from ipcmules.messages.receive.hand import Hand
 
 _STRIDE = SHARED.stride
 _FROM_LANE = OWN | FROM_LANE
+#: From one record's name to that of the one behind it; from its being in hand, without its length, to its
+#: claim.
+_NEXT, _CLAIMED = 1 << SLOT_SHIFT, CLAIM - _FROM_LANE
 
 
 class Count(Protocol):
@@ -72,46 +73,50 @@ def take_claim(count: Count, hand: Hand) -> None:
             del hand.won[:]
 
 
-def next_record(count: Count, hand: Hand, position: Position) -> bool:
-    """Claim the next record of a lane, put it in hand and mark it as done.
+def next_record(count: Count, hand: Hand) -> bytes | None:
+    """Claim the next record of the lane that the thread had the last one of, put it in hand, mark it as done.
 
-    For a hand that is empty and owes nothing. False where a look around is needed: SharedLanes.take() and
-    take_claim() are the long way, which does the same.
+    Returns it. For a hand that owes nothing, while nothing is loaded and `hand.until` is not over. None where
+    a look around is needed: SharedLanes.take() and take_claim() are the long way, which does the same.
     """
-    segment, slot, seen = position.segment, position.at, position.seen
-    if segment is None:
-        return False
-    cells = segment.cells
-    first = slot * _STRIDE
-    while slot < seen and not cells[first] & LENGTH:  # claimed by another receiver
-        slot += 1
-        first += _STRIDE
-    if slot >= seen:
-        position.to(segment, slot)
-        return False
-    size = cells[first + S_WORD] - 1
-    if not 0 <= size < LENGTH:
-        return False  # a large one, or none
-    begins = cells[first + S_START]
-    data = segment.memory[begins : begins + size]
-    named = position.named | slot << SLOT_SHIFT
-    record = (segment, slot, named, position.lane)
-    won, start, end, done = hand.won, hand.area, hand.area + size, DONE + slot
-    count.cells[hand.ref] = CLAIM | named
-    # In one step with the note of it: a signal handler sees both or neither.
-    won += zip(map(take, (segment.base + first * 8,)), (record,))  # noqa: B905
-    if won and won[-1][1] is record and not won[-1][0]:
-        # From here on no call and no loop; and, for CPython 3.10, no condition that jumps.
-        hand.memory[start:end] = data
-        count.cells[hand.ref] = _FROM_LANE | named | size
-        segment.bytes[done] = 1
-        hand.given = data
-        count.received += 1
-        del won[:]
-        if position.segment is segment:  # a handler may have gone on meanwhile
-            position.at = slot + 1
-        return True
-    if won and won[-1][1] is record:  # another receiver was faster
-        count.cells[hand.ref] = 0
-        del won[:]
-    return False
+    position = hand.position
+    while position is not None:
+        # From here to the return no call and no loop, but for a step of position.claims, which is the claim;
+        # and, for CPython 3.10, no condition that jumps. So `at` is where those steps are.
+        at = position.at
+        if at < position.end:
+            cells, claims, named = position.cells, position.claims, position.mark
+            first = at * _STRIDE
+            size = cells[first + S_WORD] - 1
+            if size < LENGTH:
+                start = cells[first + S_START]
+                data: bytes = position.memory[start : start + size]
+                start = hand.area
+                ref = named + (size - _CLAIMED)
+                if cells[first]:
+                    hand.cells[hand.ref] = named
+                    for result in claims:
+                        if not result:
+                            hand.memory[start : start + size] = data
+                            hand.cells[hand.ref] = ref
+                            position.memory[DONE + at] = 1
+                            position.at = at + 1
+                            position.mark = named + _NEXT
+                            count.received += 1
+                            return data
+                        position.at = at + 1
+                        position.mark = named + _NEXT
+                        hand.cells[hand.ref] = 0  # another receiver was faster
+                        break
+                    else:
+                        position.end = 0
+                else:  # another receiver has it
+                    for _ in claims:
+                        position.at = at + 1
+                        position.mark = named + _NEXT
+                        break
+                    else:
+                        position.end = 0
+                continue
+        return None
+    return None

@@ -39,6 +39,8 @@ WANTS = {
     for signals in (True, False)
     for farms in (True, False)
 }
+#: What a receive waits for that was told nothing.
+EVERYTHING = WANTS[True, True]
 SIGNALS = Want(True, False, NO_QUEUES)
 
 

@@ -15,7 +15,7 @@ import time
 
 import posix_ipc
 
-from ipcmules.bus.table import H_GENERATION, H_STATE, STOPPED
+from ipcmules.bus.table import H_STATE, STOPPED
 from ipcmules.messages import frames, large
 from ipcmules.messages.lanes import owning
 from ipcmules.messages.lanes.chain import S_START, S_WORD, SHARED
@@ -53,7 +53,7 @@ class Outbox(Publisher):
             raise post.stopped()
         if priority:
             check_priority(priority)
-        if self._spec.shared and not post.has_reader(self.endpoint):
+        if self._shared and not post.has_reader(self.endpoint):
             post.keep([data], self.endpoint, "no mule of it reads messages")
             return True
         if len(data) > self._longest:
@@ -69,7 +69,8 @@ class Outbox(Publisher):
             else:
                 if lane is not None:
                     lane.rest()
-                self._sent(priority)
+                if priority or self._table[H_STATE] == STOPPED:
+                    self._sent(priority)
                 return True
         return self._send_slowly(data, 0, timeout, priority, [])
 
@@ -187,31 +188,33 @@ class PrivateOutbox(Outbox):
 
     def send(self, data: bytes, timeout: float | None = None, priority: int = 0) -> bool:
         """As Outbox.send()."""
+        size = len(data)
         lane = self._lane
-        if not priority and lane.stop and self._lane_cells[self._bell] == self._rung_first:
-            at, start = lane.at, lane.end
-            size = len(data)
-            # From here to the call that wakes the mule no call and no loop.
-            end, after = start + size, at + 1
-            if lane.at == at and lane.end == start and at < lane.stop and end <= lane.room:
-                lane.memory[start:end] = data
-                lane.cells[at] = size + 1
-                lane.at = after
-                lane.end = end
+        # From here to the call that wakes the mule no call and no loop.
+        at, start = lane.at, lane.end
+        end = start + size
+        if at < lane.stop and end <= lane.room and size <= self._longest and not priority:
+            lane.memory[start:end] = data
+            lane.cells[at] = size + 1
+            lane.at = at + 1
+            lane.end = end
+            if self._lane_cells[self._bell] != self._rung_first:
+                # The mule has slept or woken meanwhile. The next message goes the long way, where it goes to
+                # the queue if the mule has taken what is in the lane by then.
                 bell = self._lane_cells[self._bell]
-                if bell != self._rung_first:
-                    self._lane_cells[self._hint] = 1
+                lane.stop = 0
+                self._lane_cells[self._hint] = 1
+                if bell & 1:
                     try:
                         self._kernel(_WAKE, None, 0)
                     except _Busy:
                         pass
                     except posix_ipc.ExistentialError:
                         self._ring_anew()
-                    self._rung_first = bell
-                table = self._table
-                if table[H_STATE] == STOPPED or table[H_GENERATION] != self._generation:
-                    return self._is_over(lane, at)  # type: ignore[arg-type]
-                return True
+                self._rung_first = bell
+            if self._table[H_STATE] == STOPPED:
+                return self._is_over(lane, at)  # type: ignore[arg-type]
+            return True
         return self._send(data, timeout, priority)
 
 
@@ -220,35 +223,40 @@ class SharedOutbox(Outbox):
 
     def send(self, data: bytes, timeout: float | None = None, priority: int = 0) -> bool:
         """As Outbox.send()."""
+        size = len(data)
         lane = self._lane
-        if not priority and lane.stop and self._bells[self._row] == self._rung:
-            at, start = lane.at, lane.end
-            size = len(data)
-            # From here to the call that wakes somebody no call and no loop.
-            end, after = start + size, at + 1
-            if lane.at == at and lane.end == start and at < lane.stop and end <= lane.room:
-                lane.memory[start:end] = data
-                slot = at * _STRIDE
-                lane.cells[slot] = 1
-                lane.cells[slot + S_START] = start
-                lane.cells[slot + S_WORD] = size + 1
-                lane.at = after
-                lane.end = end
-                row = self._bells[self._row]
-                if row != self._rung:
-                    self._lane_cells[self._hint] = 1
-                    try:
-                        self._kernel(_WAKE, None, 0)
-                    except _Busy:
-                        pass
-                    except posix_ipc.ExistentialError:
-                        self._ring_anew()
-                    self._rung = row
-                    # The next record goes the long way, which rings once more if nobody has stirred.
-                    self._gap = 1
-                    lane.stop = lane.at
-                table = self._table
-                if table[H_STATE] == STOPPED or table[H_GENERATION] != self._generation:
-                    return self._is_over(lane, at)  # type: ignore[arg-type]
-                return True
+        # From here to the call that wakes somebody no call and no loop. Who sleeps cannot be told without
+        # one: so where somebody has slept or woken since the last record this one goes the long way.
+        at, start = lane.at, lane.end
+        end = start + size
+        if (
+            at < lane.stop
+            and end <= lane.room
+            and size <= self._longest
+            and not priority
+            and self._bells[self._row] == self._rung
+        ):
+            lane.memory[start:end] = data
+            slot = at * _STRIDE
+            lane.cells[slot] = 1
+            lane.cells[slot + S_START] = start
+            lane.cells[slot + S_WORD] = size + 1
+            lane.at = at + 1
+            lane.end = end
+            row = self._bells[self._row]
+            if row != self._rung:
+                self._lane_cells[self._hint] = 1
+                try:
+                    self._kernel(_WAKE, None, 0)
+                except _Busy:
+                    pass
+                except posix_ipc.ExistentialError:
+                    self._ring_anew()
+                self._rung = row
+                # The next record goes the long way, which rings once more if nobody has stirred.
+                self._gap = 1
+                lane.stop = lane.at
+            if self._table[H_STATE] == STOPPED:
+                return self._is_over(lane, at)  # type: ignore[arg-type]
+            return True
         return self._send(data, timeout, priority)

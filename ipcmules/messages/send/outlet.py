@@ -36,6 +36,7 @@ class Outlet:
         self.endpoint = spec.endpoint
         self._post = post
         self._spec = spec
+        self._shared = spec.shared
         #: The longest message that travels in the queue itself.
         self._longest = spec.size - frames.OVERHEAD
         self.reset()

@@ -70,7 +70,7 @@ class Publisher(Outlet):
         self._rung = b""
         #: Behind a shared queue: after so many more records it rings once more in that state.
         self._gap = 1
-        #: The first of them as a number, or an older one.
+        #: The first of them as a number, or an older one; behind a mule's own queue there is no other.
         self._rung_first = -1
 
     # Lanes; with the lock held
@@ -120,7 +120,8 @@ class Publisher(Outlet):
             first = self._lane_cells[self._bell]
             before = self._bells[self._row]
             gap = self._gap if before == self._rung else 1
-            rings = is_asleep(before) and (shared or before != self._rung)
+            # Of a mule's own queue the common path notes no more than the bell.
+            rings = is_asleep(before) and (shared or first != self._rung_first)
             if shared:
                 # From here to `sent` no call, no loop and, for CPython 3.10, no condition that jumps.
                 if lane.at == at and lane.end == start and at < lane.stop and end <= lane.room:

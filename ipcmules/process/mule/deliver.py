@@ -82,7 +82,8 @@ def runner(member: Membership) -> Callable[..., None]:
 def _run(function: Function, what: str, message: bytes, caller: int | None = None) -> str:
     """Call a function with a message. Returns what it raised, for people; '' if nothing."""
     name = coroutines.name_of(function)
-    function = tracing.traced(function, what)
+    call = tracing.of_call(message) if message.startswith(membership.carried) else None
+    function = tracing.traced(function, what if call is None else f"call {call[0]}", call and call[1])
     outcome = f"{what}, {name!r}, was interrupted before it had begun"
 
     # dispatch logs and counts what comes out of it; here it is only seen.

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipcmules.bus import log, table
 from ipcmules.kernel.printable import for_people
@@ -138,11 +138,16 @@ class Runner:
         result = self._call(run, env, self.quick.directory if task is None else -1)
         return self._ended(run, result, task, taken)
 
-    def uncommon(self, result: int | BaseException, taken: Taken, figures: int) -> Outcome:
-        """What becomes of a common task that did not go as most do; as run(). figures: what they go by."""
+    def uncommon(self, result: int | BaseException, returned: Any, taken: Taken, figures: int) -> Outcome:
+        """What becomes of a common task that did not go as most do; as run().
+
+        returned: what its function returned, for who keeps it. figures: what they go by.
+        """
         run = self._common()
         assert run is not None
-        run.figures = figures
+        run.figures, run.returned = figures, returned
+        if run.function.manner is not None:
+            self.ending.current_of(run)
         self.common = self.common_run = None
         if _getpid() != self.pid:
             child.end(f"task {run.name}", result if isinstance(result, BaseException) else None)
@@ -255,6 +260,7 @@ class Runner:
         assert self.together is not None
         if not self.together:
             self._enter(run.name, -1)
+            database.refresh()
         run.figures = self.began(run.function.name)
         current_task = self.ending.current_of(run)
         error = self.together.begin(run, task, env, current_task, self._limit_of(run.function))

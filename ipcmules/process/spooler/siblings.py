@@ -33,9 +33,12 @@ class Siblings:
 
     def say_task(self, name: str) -> None:
         """This spooler has a task in hand; it takes that back by S_TASK 0."""
-        data = name.encode("utf-8", "surrogateescape")[: table.LONGEST_TASK]
-        length, start = len(data), self._name
-        self._memory[start : start + length] = data
+        self.say(name.encode("utf-8", "surrogateescape")[: table.LONGEST_TASK])
+
+    def say(self, name: bytes) -> None:
+        """As say_task(), for a name that has room there."""
+        length, start = len(name), self._name
+        self._memory[start : start + length] = name
         self._cells[self._length] = length
 
     def say_hand(self, name: str) -> None:

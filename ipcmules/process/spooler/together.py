@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ipcmules.errors import SoftTimeout
+from ipcmules.functions import coroutines
 from ipcmules.process import child, harakiri
 from ipcmules.process.spooler import manners
 from ipcmules.process.spooler.driven import Driven
@@ -99,7 +100,7 @@ class Together:
 
         async def drive() -> int:
             _run.set(run)
-            run.returned = await driven
+            run.returned = await coroutines.surrounded(driven)
             return calls.as_result(run.returned if result is None else result)
 
         flies = loop.create_task(drive())

@@ -18,6 +18,7 @@ from ipcmules.process import database, dispatch
 from ipcmules.process.spooler.agenda import Agenda
 from ipcmules.process.spooler.burst import Burst
 from ipcmules.process.spooler.holding import NEVER, PAUSED, Holding
+from ipcmules.process.spooler.incoming import Incoming
 from ipcmules.process.spooler.journal import Journal
 from ipcmules.process.spooler.left import Left
 from ipcmules.process.spooler.looking import Looking
@@ -42,8 +43,6 @@ _BETWEEN = 0.001
 _SIGNALS = 0.02
 #: A wait so short was one of several, seconds.
 _SOON = 0.001
-#: By priority: the directory is read again beside work no more often, seconds.
-_RARELY = 0.05
 #: While all is paused: how often signals, and whether it still is, are looked at, seconds.
 _PAUSED = 0.1
 #: With --spooler-cheap: how long a spooler stays that has nothing to do, seconds.
@@ -68,9 +67,6 @@ class Loop:
         self._number = member.number
         self._task_cell = self._record + table.S_TASK
         self._count_cell = self._record + table.R_MESSAGES
-        spool = member.table.spool(number)
-        self._look_cell = spool + table.D_LOOK
-        self._numbered_cell = spool + table.D_NUMBERED
         self._holding = Holding()
         # Tasks that come by themselves come where a call without `spooler` goes.
         scheduled = calls.scheduled() if number == 1 else []
@@ -90,19 +86,16 @@ class Loop:
         self._figures = Recorder(member.where.figures(member.number))
         self._runner = Runner(store, self._hand, terms, self._together, began=self._figures.begin)
         siblings = config.spoolers_of(number)
-        #: True once tasks are taken by priority.
-        self._is_sorted = config.spooler_ordered
-        if self._is_sorted:
-            self._cells[self._numbered_cell] = 1
-        order = names.order_key if self._is_sorted else None
+        order = names.order_key if config.spooler_ordered else None
         self._agenda = Agenda(share=siblings.index(member.number), shares=len(siblings), order=order)
-        #: By priority: when to read the directory again though there is work (time.monotonic()).
-        self._next_gathering = 0.0
         self._siblings = Siblings(member, number)
         self._looking = Looking(
             member, number, self._runner, self._hand, self._agenda, self._siblings, waking
         )
         self._left = Left(store.path)
+        self._incoming = Incoming(
+            member, number, config.spooler_ordered, waking, self._looking, self._left, self._agenda
+        )
         self._burst = Burst(self._runner, self._siblings, self._figures)
         self._journal = Journal(config.spooler_quiet)
         self._soon = False
@@ -144,16 +137,15 @@ class Loop:
                 continue
             if self._ticker is not None and self._ticker.next <= time.time():
                 self._tick(self._ticker)
-            if self._cells[self._numbered_cell]:
-                self._gather()
+            self._incoming.gather()
             if (self._holding and self._run_held()) or self._run_many(between):
                 continue
             name = self._agenda.next(time.time())
             if name is not None:
-                if self._is_sorted and self._agenda.ready():  # nobody wakes for what it took from the queue
+                if self._incoming.is_sorted and self._agenda.ready():  # nobody wakes for what it took
                     self._siblings.wake_one()
                 self._run(name, self._agenda.looked)
-            elif (name := self._next()) is not None:
+            elif (name := self._incoming.next()) is not None:
                 self._run(name, False)
             elif not self.stopping:
                 if not self._sleep():
@@ -191,40 +183,6 @@ class Loop:
         database.refresh()
         if self._config.spooler_signal_as_task:
             self._done += 1
-
-    # Which is next
-
-    def _next(self) -> str | None:
-        """The next task to try where the agenda has none; None if there is nothing to do now."""
-        if self._cells[self._look_cell] or self._agenda.incomplete:
-            self._looking.look()
-            return self._agenda.next(time.time())
-        while (told := self._waking.receive()) is not None:
-            if not told or self._cells[self._look_cell]:  # what the queue did not take is older
-                self._looking.look()
-                return self._agenda.next(time.time())
-            name = told.decode("utf-8", "surrogateescape")
-            if self._left.is_news(name):
-                return name
-        return None
-
-    def _gather(self) -> None:
-        """Put what has come among what is known: it may have to be run first (a priority)."""
-        if not self._is_sorted:
-            self._is_sorted = True
-            self._agenda.sort(names.order_key)
-        now = time.monotonic()
-        if self._cells[self._look_cell] and now >= self._next_gathering:
-            self._looking.look()
-            after = time.monotonic()
-            self._next_gathering = after + max(_RARELY, 10 * (after - now))
-        while not self._cells[self._look_cell] and (told := self._waking.receive()) is not None:
-            if not told:
-                self._cells[self._look_cell] = 1
-                return
-            name = told.decode("utf-8", "surrogateescape")
-            if self._left.is_news(name):
-                self._agenda.add(name)
 
     # Running
 
@@ -380,7 +338,7 @@ class Loop:
         try:
             now = time.monotonic()
             # A sibling that saw this one busy did not wake it: once more, after the cell.
-            if cells[self._look_cell] or self.stopping:
+            if self._incoming.must_look() or self.stopping:
                 return True
             if now >= self._looking.next:
                 self._looking.look_if_changed()
