@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import leftovers
 from ipcmules.api import presence
@@ -25,6 +26,10 @@ from ipcmules.member import membership
 from ipcmules.messages import sizing
 from natsservers import servers  # noqa: F401 # a fixture of the cluster's tests
 from realuwsgi import start_uwsgi, uwsgi_binary  # noqa: F401 # fixtures of tests/interop
+
+# How long an example takes says what else the machine does.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)

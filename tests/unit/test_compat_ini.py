@@ -196,7 +196,7 @@ def test_a_section_that_is_included_and_not_there_is_said(
     assert "nothing is read from it" in said and ("[uwsgi]" in said or "other" in said)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet=st.sampled_from('[]=%$();# \n\tuwsgimule.\\"é\0'), max_size=80))
 def test_anything_is_read_or_refused_with_a_reason(
     tmp_path_factory: pytest.TempPathFactory, text: str

@@ -184,7 +184,7 @@ def test_toml_that_is_not_text(capsys: pytest.CaptureFixture[str]) -> None:
     refused(["--config=a.toml"], ["a.toml", "not valid TOML"], capsys)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(OPTIONS)), st.text(max_size=30))
 def test_any_text_is_taken_or_refused_with_a_reason(name: str, text: str) -> None:
     try:
@@ -193,7 +193,7 @@ def test_any_text_is_taken_or_refused_with_a_reason(name: str, text: str) -> Non
         assert str(error).startswith("here: ")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="a:1,9-. \n", max_size=12))
 def test_farms_and_programs_are_read_or_refused(text: str) -> None:
     for read in (farm, program):

@@ -192,7 +192,7 @@ def test_a_cron_that_is_asked_in_the_second_hour_never_looks_back() -> None:
             assert found > second
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(-100_000, 100_000), min_size=1, max_size=20), st.sampled_from(ZONES), st.data())
 def test_a_clock_that_is_set_makes_no_difference(steps: list[int], zone: str, data: st.DataObject) -> None:
     choose = random.Random(data.draw(st.integers(0, 10_000)))
@@ -284,7 +284,6 @@ def test_numbers_of_another_type(value: object) -> None:
         fields.from_numbers(value, 0, 1, 1, 1)  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30) | st.lists(st.text(alphabet="0123456789*/-,@LW#? ", max_size=6)).map(" ".join))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

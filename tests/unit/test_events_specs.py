@@ -11,7 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipcmules.errors import EventError, EventTypeError, IpcMulesError
@@ -35,7 +35,6 @@ def test_through_json(spec: specs.Spec) -> None:
     assert specs.from_json(json.loads(json.dumps(specs.to_json(spec)))) == spec
 
 
-@settings(deadline=None)
 @given(st.integers(1, 10**15), st.integers(0, 1000), st.booleans())
 def test_any_timer_through_json(microseconds: int, iterations: int, overlap: bool) -> None:
     try:
@@ -110,7 +109,6 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.sampled_from(SPECS), st.data())
 def test_whatever_comes_through_a_socket_is_checked(spec: specs.Spec, data: st.DataObject) -> None:
     sent = specs.to_json(spec)
@@ -121,7 +119,6 @@ def test_whatever_comes_through_a_socket_is_checked(spec: specs.Spec, data: st.D
         pass
 
 
-@settings(deadline=None)
 @given(values)
 def test_garbage_is_refused(data: object) -> None:
     with pytest.raises(IpcMulesError):

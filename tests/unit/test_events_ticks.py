@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipcmules.events.ticks import Ticks
@@ -13,7 +13,6 @@ starts = st.integers(0, 1 << 60)
 intervals = st.integers(MS, 10**9 * SECOND)
 
 
-@settings(deadline=None)
 @given(starts, intervals, st.integers(1, 60), st.lists(st.floats(0, 0.999), min_size=1, max_size=60))
 def test_no_drift(start: int, interval: int, iterations: int, lateness: list[float]) -> None:
     """However late each tick is seen, below an interval: the k-th is due at start + k * interval."""
@@ -29,7 +28,6 @@ def test_no_drift(start: int, interval: int, iterations: int, lateness: list[flo
     assert ticks.due(start + 10 * (iterations + 1) * interval) == (0, None)
 
 
-@settings(deadline=None)
 @given(starts, intervals, st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 0.999)), min_size=1))
 def test_a_gap_is_one_tick_and_the_phase_stays(
     start: int, interval: int, gaps: list[tuple[int, float]]
@@ -46,7 +44,6 @@ def test_a_gap_is_one_tick_and_the_phase_stays(
         assert (following - start) % interval == 0
 
 
-@settings(deadline=None)
 @given(starts, intervals, st.integers(1, 100), st.lists(st.integers(0, 20), min_size=100, max_size=100))
 def test_missed_ticks_are_no_iterations(start: int, interval: int, iterations: int, gaps: list[int]) -> None:
     ticks, now, raised = Ticks(start, interval, iterations), start, 0
@@ -62,7 +59,6 @@ def test_missed_ticks_are_no_iterations(start: int, interval: int, iterations: i
     assert ticks.next is None
 
 
-@settings(deadline=None)
 @given(starts, st.integers(1, 1000))
 def test_no_interval_is_all_at_once(start: int, iterations: int) -> None:
     ticks = Ticks(start, 0, iterations)

@@ -177,7 +177,7 @@ _PIECES = [each.code.encode("latin-1") for each in pickletools.opcodes] + [
 ]  # fmt: skip
 _STREAMS = st.builds(pickle.dumps, _VALUES, st.integers(0, 5))
 _BUILT = st.lists(st.sampled_from(_PIECES), max_size=14).map(b"".join)
-_fast = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+_fast = settings(max_examples=300, suppress_health_check=list(HealthCheck))
 
 
 @_fast

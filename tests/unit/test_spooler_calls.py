@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipcmules.errors import SpoolError
@@ -37,7 +37,6 @@ def recorder(**options: Any) -> tuple[SpoolFunction, list[Any]]:
     return SpoolFunction("f", lambda *args, **kwargs: seen.append((args, kwargs)), **options), seen
 
 
-@settings(deadline=None)
 @given(st.lists(values).map(tuple), st.dictionaries(st.text(max_size=10), values))
 def test_arguments_arrive_as_they_were(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     function, seen = recorder(result=calls.OK, pass_arguments=True)
@@ -46,7 +45,6 @@ def test_arguments_arrive_as_they_were(args: tuple[Any, ...], kwargs: dict[str, 
     assert seen == [(args, plain)]
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=10), st.one_of(st.text(max_size=50), st.binary(max_size=50))))
 def test_a_dict_arrives_as_text(task: dict[str, Any]) -> None:
     task = {k: v for k, v in task.items() if k not in ("args", "kwargs", "spooler_task_name")}

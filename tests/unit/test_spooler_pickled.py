@@ -25,7 +25,7 @@ _PLAIN = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_PLAIN, st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_plain_values_are_shown_as_they_are(value: object, protocol: int) -> None:
     shown = describe(pickle.dumps(value, protocol), 100_000)
@@ -33,7 +33,7 @@ def test_plain_values_are_shown_as_they_are(value: object, protocol: int) -> Non
         assert shown == repr(value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.binary(max_size=60)
     | st.builds(lambda data, cut: data[:cut], st.builds(pickle.dumps, _PLAIN), st.integers(0, 80))

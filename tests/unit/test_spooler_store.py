@@ -258,7 +258,7 @@ def quick_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spo
     yield Spool(tmp_path / "spool")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.one_of(
         st.binary(max_size=300), st.binary(max_size=60).map(lambda rest: b"\x11\x20\x00\x00" + rest)
