@@ -39,7 +39,7 @@ class Host:
         }
         (directory / name).mkdir(mode=0o700)
         options = ["--bus", name, "--mules", "2", "--import", "work.py", "--cluster", url, "--host", name]
-        options += ["--cluster-farm", "encoders:1,2", "--cluster-deadline", "2", "--queue-share", "0.1"]
+        options += ["--cluster-farm", "encoders:1,2", "--cluster-deadline", "2", "--queue-share", "0.05"]
         command = [sys.executable, "-m", "ipcmules", "run", *options]
         print("$ ipcmules", *command[3:], flush=True)
         with self.output.open("wb") as log:
