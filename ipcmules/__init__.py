@@ -23,6 +23,7 @@ from ipcmules.api.messages import (
     install_mule_msg_hook as install_mule_msg_hook,
     mule_get_msg as mule_get_msg,
     mule_msg as mule_msg,
+    redelivered as redelivered,
 )
 from ipcmules.api.signals import (
     register_signal as register_signal,
@@ -177,6 +178,7 @@ _PUBLIC = {
         "install_mule_msg_hook",
         "mule_get_msg",
         "mule_msg",
+        "redelivered",
     ),
     "ipcmules.api.process": (
         "in_farm",

@@ -51,6 +51,8 @@ async def mule_msg(
     if timeout is not None:
         timeout = checked_timeout(timeout)
     data = bytes(message) if isinstance(message, (bytearray, memoryview)) else message
+    if sending.waits_for_cluster(mule):
+        return await asyncio.to_thread(sending.mule_msg, data, mule, timeout, priority)
     return await awaited.until(
         lambda: sending.mule_msg(data, mule, 0, priority), awaited.deadline_of(timeout)
     )

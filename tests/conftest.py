@@ -24,6 +24,7 @@ import leftovers
 from ipcmules.api import presence
 from ipcmules.member import membership
 from ipcmules.messages import sizing
+from natsservers import servers  # noqa: F401 # a fixture of the cluster's tests
 from realuwsgi import start_uwsgi, uwsgi_binary  # noqa: F401 # fixtures of tests/interop
 
 # How long an example takes says what else the machine does.

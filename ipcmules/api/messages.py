@@ -74,12 +74,22 @@ def _send_again(message: bytes, target: int | str | bytes, left: float | None, p
     return _sender(target)(message, left, priority)
 
 
-def farm_msg(farm: str | bytes, message: Message, timeout: float | None = None, priority: int = 0) -> bool:
+def farm_msg(
+    farm: str | bytes,
+    message: Message,
+    timeout: float | None = None,
+    priority: int = 0,
+    *,
+    store_and_forward: bool = False,
+) -> bool:
     """Send a message to a farm: the first available mule of it receives it.
 
-    Arguments, result and errors as in mule_msg. From uWSGI's farm_msg(farm, message).
+    Arguments, result and errors as in mule_msg. Of a farm of the cluster (--cluster-farm) the mule may be on
+    any host, and True means that the cluster has stored the message; with store_and_forward that it is on
+    this host's disk, from where it is sent on. From uWSGI's farm_msg(farm, message).
     """
-    if timeout is None and type(message) is bytes and type(farm) is str:  # as in mule_msg()
+    if timeout is None and type(message) is bytes and type(farm) is str and not store_and_forward:
+        # As in mule_msg().
         try:
             send = _senders[farm]
         except KeyError:
@@ -90,6 +100,12 @@ def farm_msg(farm: str | bytes, message: Message, timeout: float | None = None, 
             return _send_again(message, farm, None, priority)
     if not isinstance(farm, (str, bytes)):
         raise UnknownTarget(f"farm_msg() takes the name of a farm first, not {farm!r}")
+    if store_and_forward:
+        with importing:
+            from ipcmules.api import clustered
+
+        data = message if type(message) is bytes else _as_bytes(message, "farm_msg")
+        return clustered.store_and_forward(farm, data, priority)
     return mule_msg(message, farm, timeout, priority)
 
 
@@ -117,9 +133,40 @@ def _sender(target: int | str | bytes) -> Callable[..., bool]:
     if inline is not None:
         return lambda message, _timeout, _priority: inline.message(message, target)
     member = membership.current()
-    send = member.post.outbox(_endpoint(member, target)).send
+    send = _to_cluster(member, target) or member.post.outbox(_endpoint(member, target)).send
     _senders[target] = send
     return send
+
+
+def _to_cluster(member: Membership, target: int | str | bytes) -> Callable[..., bool] | None:
+    """What sends to a farm of the cluster; None where the target is none."""
+    if not isinstance(target, (str, bytes)) or not member.description.config.cluster_farms:
+        return None
+    with importing:
+        from ipcmules.api import clustered
+
+    return clustered.sender(member, target)
+
+
+def waits_for_cluster(target: int | str | bytes) -> bool:
+    """True if a send to this target waits for the cluster's answer, which comes over the network."""
+    return (
+        isinstance(target, (str, bytes))
+        and inlining.current is None
+        and _to_cluster(membership.current(), target) is not None
+    )
+
+
+def redelivered() -> int:
+    """How often the message that this thread has in hand was delivered before, to any mule of any host.
+
+    More than 0 only for a message to a farm of the cluster (--cluster-farm): somebody died with it, or was
+    not heard of, and how far that one came nobody knows. 0 for every other message, and where nothing is in
+    hand.
+    """
+    member = membership.peek()
+    deliveries = getattr(member.inbox, "deliveries", None) if member is not None else None
+    return 0 if deliveries is None else max(0, deliveries() - 1)
 
 
 def _endpoint(member: Membership, target: int | str | bytes) -> str:

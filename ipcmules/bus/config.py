@@ -15,6 +15,7 @@ from ipcmules.errors import ConfigError
 from ipcmules.options.app import App
 from ipcmules.options.areas import AreaSpec
 from ipcmules.options.caches import CacheItem, CacheSpec
+from ipcmules.options.cluster import Cluster
 from ipcmules.options.daemons import Daemon
 from ipcmules.options.events import Events
 from ipcmules.options.kinds import Kind
@@ -50,7 +51,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class BusConfig(Mules, App, Messages, Events, Spooler, Processes, Sockets, State):
+class BusConfig(Mules, App, Messages, Events, Spooler, Processes, Sockets, Cluster, State):
     """A bus, described and checked. The fields of options are those of its bases (ipcmules/options)."""
 
     name: str = "default"
@@ -70,6 +71,7 @@ class BusConfig(Mules, App, Messages, Events, Spooler, Processes, Sockets, State
             kind: Kind | None = each.metadata.get("kind")
             if kind is not None:
                 kind.check(each.name, getattr(self, each.name))
+        self._check_cluster()
         self._check_farms()
         self._check_spoolers()
         self._check_caches()
@@ -123,6 +125,18 @@ class BusConfig(Mules, App, Messages, Events, Spooler, Processes, Sockets, State
             if twice is not None:
                 raise ConfigError(f"two caches have the {what} {twice!r}: give each its own")
 
+    def _check_cluster(self) -> None:
+        names = [each.name for each in self.cluster_farms]
+        for each in self.cluster_farms:
+            check_name(each.name, "farm")
+            if not self.cluster:
+                raise ConfigError(f"farm {each.name!r} is a cluster's, and there is none: add --cluster URL")
+            if names.count(each.name) > 1:
+                raise ConfigError(f"farm {each.name!r} is given twice")
+        # What the cluster sends to members here waits in a farm of this bus.
+        ours = tuple(each for each in self.cluster_farms if each.mules and each not in self.farms)
+        object.__setattr__(self, "farms", (*self.farms, *ours))
+
     def _check_farms(self) -> None:
         seen: set[str] = set()
         for each in self.farms:
@@ -149,6 +163,8 @@ class BusConfig(Mules, App, Messages, Events, Spooler, Processes, Sockets, State
         values = dict(data)
         values["mules"] = tuple(Program(**each) for each in data["mules"])
         values["farms"] = tuple(Farm(each["name"], tuple(each["mules"])) for each in data["farms"])
+        given = data.get("cluster_farms", ())
+        values["cluster_farms"] = tuple(Farm(each["name"], tuple(each["mules"])) for each in given)
         values["crons"] = tuple(CronCommand(**each) for each in data["crons"])
         values["signal_events"] = tuple(SignalEvent(**each) for each in data["signal_events"])
         values["spoolers"] = tuple(SpoolDir(**each) for each in data["spoolers"])

@@ -91,6 +91,21 @@ def _metrics(addresses: tuple[str, ...], _directory: str) -> tuple[str, ...]:
     return addresses
 
 
+def _cluster(servers: tuple[str, ...], _directory: str) -> tuple[str, ...]:
+    if servers and importlib.util.find_spec("nats") is None:
+        raise ConfigError(
+            "--cluster needs the package nats-py, which is not installed: pip install 'ipcmules[cluster]'"
+        )
+    return servers
+
+
+def _credentials(name: str, directory: str) -> str:
+    path = _file(name, directory, "--cluster-credentials")
+    if not os.access(path, os.R_OK):
+        raise ConfigError(f"--cluster-credentials {name}: this user may not read it: chown or chmod it")
+    return path
+
+
 def _web(addresses: tuple[str, ...], _directory: str) -> tuple[str, ...]:
     if addresses:
         check_web("--web")
@@ -206,6 +221,8 @@ _FINDERS: dict[str, Callable[[Any, str], Any]] = {
     "directory": lambda path, directory: _directory(os.path.join(directory, path), "--spooler-chdir"),
     "key file": _key_file,
     "metrics addresses": _metrics,
+    "cluster servers": _cluster,
+    "credentials file": _credentials,
     "web addresses": _web,
     "token file": _token_file,
     "cache": _each(_found_cache),

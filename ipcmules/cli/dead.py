@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ipcmules.bus.places import Places
-from ipcmules.cli import completing, progress
+from ipcmules.cli import completing, dead_of_cluster, progress
 from ipcmules.cli.options import named
 from ipcmules.cli.target import bus_option, bus_places, running
 from ipcmules.errors import ConfigError, IpcMulesError
@@ -57,7 +57,7 @@ def list_(bus: str | None, as_json: bool) -> None:
 def show(bus: str | None, raw: bool, letter: str) -> None:
     """Show one dead letter: what is known of it, and the message."""
     [path] = _paths(bus_places(bus), (letter,), False)
-    found = _loaded(path)
+    found = dead_of_cluster.load(bus_places(bus), path) or _loaded(path)
     if raw:
         sys.stdout.buffer.write(found.data)
         sys.stdout.buffer.flush()
@@ -106,7 +106,7 @@ def requeue(bus: str | None, everything: bool, target: str | None, letters: tupl
             attached.mule_msg(letter.data, to)
 
         for done, path in enumerate(paths):  # noqa: B007 # for the progress
-            failed += not _take(path, send)
+            failed += not _take(where, path, None if wanted is None else str(wanted), send)
     click.echo(_said(len(paths) - failed, "sent again", failed))
     return 1 if failed else 0
 
@@ -117,8 +117,9 @@ def requeue(bus: str | None, everything: bool, target: str | None, letters: tupl
 @click.argument("letters", metavar="[ID]...", nargs=-1, shell_complete=completing.letters)
 def drop(bus: str | None, everything: bool, letters: tuple[str, ...]) -> int:
     """Remove dead letters for good."""
-    paths = _paths(bus_places(bus), letters, everything)
-    failed = sum(not _take(path, None) for path in paths)
+    where = bus_places(bus)
+    paths = _paths(where, letters, everything)
+    failed = sum(not _take(where, path, None, None) for path in paths)
     click.echo(_said(len(paths) - failed, "dropped", failed))
     return 1 if failed else 0
 
@@ -140,7 +141,10 @@ def _destination(text: str) -> int | str:
 
 
 def _headers(where: Places) -> tuple[list[Kept], int]:
-    return dead_letters.headers(where, lambda text: print(f"ipcmules: {for_people(text)}", file=sys.stderr))
+    found, waiting = dead_letters.headers(
+        where, lambda text: print(f"ipcmules: {for_people(text)}", file=sys.stderr)
+    )
+    return found + dead_of_cluster.headers(where), waiting
 
 
 def _paths(where: Places, letters: tuple[str, ...], everything: bool) -> list[str]:
@@ -172,10 +176,16 @@ def _loaded(path: str) -> Kept:
         raise ConfigError(f"the dead letter {path} cannot be read: {error}") from error
 
 
-def _take(path: str, send: Callable[[Kept], None] | None) -> bool:
-    """Send a dead letter (or only drop it) and remove it. False, with a word, if that failed."""
+def _take(where: Places, path: str, to: str | None, send: Callable[[Kept], None] | None) -> bool:
+    """Send a dead letter (or only drop it) and remove it. False, with a word, if that failed.
+
+    to: where it is sent instead, None for where it was sent.
+    """
     try:
-        dead_letters.take(path, send)
+        if dead_of_cluster.is_one(path):
+            dead_of_cluster.take(where, path, to, send is not None)
+        else:
+            dead_letters.take(path, send)
         return True
     except (IpcMulesError, OSError, ValueError) as error:
         print(f"ipcmules: error: {for_people(f'{os.path.basename(path)}: {error}')}", file=sys.stderr)

@@ -25,7 +25,7 @@ GROUPS = {
     "Give it work": ("msg", "signal", "spool"),
     "Look at it": ("status", "top", "web", "list", "events"),
     "What waits and what failed": ("tasks", "dead"),
-    "Around it": ("doctor", "clean", "migrate", "service", "completion"),
+    "Around it": ("doctor", "clean", "cluster", "migrate", "service", "completion"),
 }
 COMMANDS = tuple(each for group in GROUPS.values() for each in group)
 #: Columns of help, and where the text of a command begins.

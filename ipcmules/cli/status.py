@@ -22,9 +22,19 @@ _BAD, _GOOD = "bold red", ("ready", "starting")
 @click.command()
 @bus_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(bus: str | None, as_json: bool) -> int:
-    """Show the bus's processes, queues and counts. Exits with 1 where the bus is not ready."""
+@click.option(
+    "--cluster", "of_cluster", is_flag=True, help="Show the cluster instead: hosts, farms, backlogs."
+)
+def command(bus: str | None, as_json: bool, of_cluster: bool) -> int:
+    """Show the bus's processes, queues and counts. Exits with 1 where the bus is not ready.
+
+    With --cluster: where the cluster is away.
+    """
     where = bus_places(bus)
+    if of_cluster:
+        from ipcmules.cli import cluster
+
+        return cluster.status(where, as_json)
     found = take(where).to_json()
     if as_json:
         click.echo(json.dumps(found, indent=2))

@@ -13,6 +13,7 @@ from functools import partial
 from ipcmules.bus import description as descriptions
 from ipcmules.bus import log
 from ipcmules.bus.places import Places
+from ipcmules.cluster import letters
 from ipcmules.errors import IpcMulesError
 from ipcmules.messages import frames, large
 from ipcmules.messages.lanes import claims, private
@@ -189,11 +190,24 @@ def put(where: Places, number: int, frame: bytes, priority: int) -> None:
         slots.close()
 
 
+def _acknowledge(where: Places, data: bytes, reference: bool) -> None:
+    """Where what was in hand is a letter of the cluster: say that it is done."""
+    try:
+        letter = letters.unpack(large.peek(data) if reference else data)
+        if letter is not None:
+            from ipcmules.cluster import outbox
+
+            outbox.done(where, letter.token)
+    except (OSError, ValueError) as error:
+        log.event("error", f"nobody could be told that a message is done ({error}): it may come again")
+
+
 def clear(where: Places, number: int) -> None:
     """After a mule that ended by itself: what it had in hand is done; what it was not handed stays."""
     slots = Slots(where, number)
     try:
         for data, reference, _ in slots.in_hand():
+            _acknowledge(where, data, reference)
             if reference:
                 large.discard(data)
         for ref in slots.refs():

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from ipcmules.bus import log
 from ipcmules.bus.places import Places, private_directory, private_state
+from ipcmules.cluster import letters
 from ipcmules.errors import AccessError
 
 # ownership is what private_directory() imports: not only then, when there may be no descriptor to read it by.
@@ -93,7 +94,12 @@ def store(
 
     place: what its name sorts by, nanoseconds since the epoch; the time now by default. patience: how many
     seconds it waits for a descriptor where this process has none left; the master waits otherwise.
+    A letter of the cluster goes back to it instead.
     """
+    if data[: letters.SIZE] == letters.PREFIX and (letter := letters.unpack(data)) is not None:
+        from ipcmules.cluster import outbox
+
+        return outbox.hand_back(where, letter)  # another host may take it
     now = time.time_ns()
     name = f"{now if place is None else place:020d}-{os.getpid()}-{next(_numbers):06d}"
     header = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipcmules.options.app import App
+from ipcmules.options.cluster import Cluster
 from ipcmules.options.events import Events
 from ipcmules.options.hooks import Hooks
 from ipcmules.options.launch import Launch
@@ -26,6 +27,7 @@ GROUPS: tuple[tuple[str, type], ...] = (
     ("Shared state", State),
     ("Hooks", Hooks),
     ("Sockets", Sockets),
+    ("Cluster", Cluster),
 )
 
 TABLE: tuple[Option, ...] = tuple(each for title, group in GROUPS for each in options_of(group, title))

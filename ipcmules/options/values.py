@@ -60,6 +60,11 @@ def farm(text: str) -> Farm:
     return Farm(name, tuple(int(part) for part in parts))
 
 
+def cluster_farm(text: str) -> Farm:
+    """A Farm from --cluster-farm's value: as farm(), or a name alone, whose members are other hosts'."""
+    return farm(text) if ":" in text else Farm(text, ())
+
+
 @dataclass(frozen=True)
 class CronCommand:
     """A command that the master runs at certain times; events/texts.py reads it from an option.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ipcmules.bus.description import Description
 from ipcmules.bus.places import Places
 from ipcmules.bus.table import (
+    E_HANDLER,
     E_STAMP,
     E_TARGET,
     H_DROPPED,
@@ -39,7 +40,7 @@ from ipcmules.kernel import atomics
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.signals import awaited, fifos, handles
 from ipcmules.signals.descriptors import Descriptors
-from ipcmules.signals.targets import resolve
+from ipcmules.signals.targets import of_cluster, resolve
 
 _increment = atomics.increment
 _write = os.write
@@ -220,6 +221,8 @@ class Raiser:
         """The lasting route of a registered signal; None where every raise has to look for itself."""
         if not self._cells[self._table.entry(number) + E_STAMP]:
             return None
+        if of_cluster(self._table.text(number, E_TARGET), self._config):
+            return None
         route = self._find_route(number)
         return route if route.stamp > 0 else None
 
@@ -260,6 +263,9 @@ class Raiser:
             target = self._table.text(number, E_TARGET)
             if self._cells[stamp_cell] == stamp:  # nobody wrote it meanwhile
                 break
+        if of_cluster(target, self._config):
+            self._to_cluster(number, target)
+            return _Route(stamp_cell, -1, -1, b"", ())  # for this raise: the next one comes here as well
         meaning = resolve(target, self._config)
         live: list[int] = []
         if meaning.everyone:
@@ -276,6 +282,41 @@ class Raiser:
         route = _Route(stamp_cell, lasting, version if meaning.follows_workers else -1, wake, deliveries)
         self._routes[number] = route
         return route
+
+    def _to_cluster(self, number: int, target: str, tick: str = "") -> None:
+        """Leave the raise to the carrier, in the outbox. Raises LimitError where the disk is full.
+
+        tick: its name, where it is a tick that other hosts have too.
+        """
+        with importing:
+            from ipcmules.cluster import outbox
+
+        outbox.put_signal(self._where, number, target, self._table.text(number, E_HANDLER), tick)
+
+    def raise_once(self, number: int, name: str | None) -> None:
+        """As raise_signal(); of several raises of one name on several hosts at a target of the cluster's one
+        counts. None is a name of its own.
+        """
+        target = self._table.text(number, E_TARGET)
+        if name is not None and of_cluster(target, self._config):
+            self._to_cluster(number, target, name)
+        else:
+            self.raise_signal(number)
+
+    def raise_here(self, number: int, target: str) -> bool:
+        """Raise a signal at a target of this bus that is not its entry's: what of one in the cluster is here.
+
+        False where that names nobody here. Raises BusStopped.
+        """
+        meaning = resolve(target, self._config)
+        everyone = meaning.everyone
+        live = awaited.handling(self._table, number) if everyone else awaited.expected(self._table)
+        waiting = awaited.among(self._table, live)
+        endpoints = self._with_room(number, meaning.endpoints(self._table.layout, live), waiting)
+        deliveries = self._deliveries(number, endpoints)
+        stamp_cell = self._table.entry(number) + E_STAMP
+        self._deliver(number, _Route(stamp_cell, -1, -1, bytes((number,)), deliveries))
+        return bool(deliveries)
 
     def _with_room(self, number: int, endpoints: tuple[int, ...], waiting: list[int]) -> tuple[int, ...]:
         """The endpoints without those of awaited workers that have enough already."""

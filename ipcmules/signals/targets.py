@@ -82,6 +82,11 @@ def check(target: object) -> str:
     return target
 
 
+def of_cluster(target: str, config: BusConfig) -> bool:
+    """True if a target names processes of other hosts too: 'mules@all', 'mule@any', 'worker1@web2'."""
+    return "@" in target and bool(config.cluster)
+
+
 def resolve(target: str, config: BusConfig) -> Resolved:
     """What a target means on the bus of this configuration. Unknown ones resolve to nothing."""
     layout = Layout.of(config)

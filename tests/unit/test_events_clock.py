@@ -43,7 +43,7 @@ class Bench:
         self.where = Places("t", str(directory), str(directory / "state"), "/ipcmules.0.none.t.")
         self.crons = Crons(loop, self._fire, Fired(self.where, True))
 
-    def _fire(self, _event: Event, _count: int) -> None:
+    def _fire(self, _event: Event, _count: int, _due: float) -> None:
         self.fired.append(self.clock.now)
 
     def add(self, expression: str, runtime: bool = False) -> Event:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from ipcmules.bus import log
 from ipcmules.bus.config import BusConfig
 from ipcmules.bus.places import Places
+from ipcmules.cluster import letters
 from ipcmules.messages import kept
 from ipcmules.messages.in_hand import Left
 
@@ -29,6 +30,16 @@ def put_away(
     called with the file of a message that is to be queued again; without it the next start does that.
     Raises OSError where neither the state directory nor shared memory takes it: it must stay where it is.
     """
+    letter = letters.unpack(left.data)
+    if letter is not None:
+        from ipcmules.cluster import outbox
+
+        outbox.hand_back(where, letter)
+        log.event(
+            "warning",
+            f"a message of {len(letter.body)} bytes to {left.endpoint} goes back to the cluster: {reason}",
+        )
+        return
     size, attempts = len(left.data), left.attempts + 1
     if config.on_mule_death == "drop":
         log.event("warning", f"a message of {size} bytes to {left.endpoint} is dropped: {reason}")

@@ -24,9 +24,9 @@ _CORRECTION = 3 * 3600.0
 
 
 class Crons:
-    """The crons of a bus. fire(event, how often) is called when one is due."""
+    """The crons of a bus. fire(event, 1, when it was due) is called when one is."""
 
-    def __init__(self, loop: Loop, fire: Callable[[Event, int], None], fired: Fired) -> None:
+    def __init__(self, loop: Loop, fire: Callable[[Event, int, float], None], fired: Fired) -> None:
         self._fire = fire
         self._fired = fired
         self._due: Due[float] = Due()
@@ -79,7 +79,7 @@ class Crons:
         for due, event in self._due.pop(now):
             if now - due < _CORRECTION:
                 self._fired.note(event.digest, due, keep=not event.runtime)
-                self._fire(event, 1)
+                self._fire(event, 1, due)
             self._plan(event, now)
         self._fired.save()
         self._set()

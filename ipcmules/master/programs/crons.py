@@ -141,7 +141,7 @@ class Commands:
         if not self._stopping:
             self._start(_Task(CronCommand("", command, harakiri=0.0), what, environment=environment))
 
-    def _due(self, event: Event, _count: int) -> None:
+    def _due(self, event: Event, _count: int, _when: float) -> None:
         task = self._tasks.get(event.digest)
         if event.paused:
             event.skips += 1

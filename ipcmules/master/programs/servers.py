@@ -1,7 +1,8 @@
-"""The processes that serve sockets: the listener of --socket, the exporter of --metrics and --stats, the
-page of --web.
+"""The processes that talk to others: the listener of --socket, the exporter of --metrics and --stats, the
+page of --web, the carrier of --cluster.
 
-Each is a clean interpreter of ours that inherits its sockets from the master. Knows how they are started.
+Each is a clean interpreter of ours; all but the carrier inherit their sockets from the master. Knows how they
+are started.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ def of(config: BusConfig) -> list[Program]:
     """Those that a bus needs, their sockets bound. Raises ConfigError for an address that cannot be had."""
     bound: list[Sockets] = []
     try:
-        return [*_listener(config, bound), *_exporter(config, bound), *_page(config, bound)]
+        return [
+            *_listener(config, bound),
+            *_exporter(config, bound),
+            *_page(config, bound),
+            *_carrier(config),
+        ]
     except BaseException:
         for each in bound:
             each.close()
@@ -60,3 +66,7 @@ def _page(config: BusConfig, bound: list[Sockets]) -> list[Program]:
     if config.web_read_only:
         given.append("read-only=1")
     return [Program(tuple(own_code("ipcmules.web.main", *given)), "the page", sockets=(sockets,))]
+
+
+def _carrier(config: BusConfig) -> list[Program]:
+    return [Program(tuple(own_code("ipcmules.carrier.main")), "the carrier")] if config.cluster else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Protocol
 
 from ipcmules.bus import description as descriptions
@@ -24,6 +24,7 @@ from ipcmules.master.events.service import Events
 from ipcmules.master.loop.selector import Loop, Timer
 from ipcmules.master.objects.objects import Objects
 from ipcmules.master.reload.roll import PATIENCE, Roll
+from ipcmules.options.cluster import Cluster
 from ipcmules.signals import entries
 from ipcmules.signals.registry_lock import registry_lock
 from ipcmules.signals.threads import threads
@@ -153,6 +154,7 @@ class Reload:
                 ("spoolers", now.spoolers, config.spoolers),
                 ("spooler-processes", now.spooler_processes, config.spooler_processes),
                 ("bus", now.name, config.name),
+                ("the cluster's options", _cluster(now), _cluster(config)),
             )
             if before != after
         ]
@@ -322,3 +324,7 @@ class Reload:
                 write()
         except IpcMulesError:  # another process has the lock, or there is no descriptor for it
             self._loop.later(_AGAIN, lambda: self._with_registry(write))
+
+
+def _cluster(config: BusConfig) -> list[object]:
+    return [getattr(config, each.name) for each in fields(Cluster)]

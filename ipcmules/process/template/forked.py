@@ -178,7 +178,14 @@ def _open_inbox(member: Membership, number: int) -> Inbox:
         if number in each.mules:
             endpoints.append((f"farm.{each.name}", layout.farm_endpoint(index)))
     taker = Taker(member.where, member.table, endpoints)
-    limit = member.description.config.max_messages
+    config = member.description.config
+    limit = config.max_messages
+    if any(number in each.mules for each in config.cluster_farms):
+        from ipcmules.messages.receive.lettered import CountingLetteredInbox, LetteredInbox
+
+        if limit:
+            return CountingLetteredInbox(member.where, member.description, member.table, number, taker, limit)
+        return LetteredInbox(member.where, member.description, member.table, number, taker)
     if limit:
         return CountingInbox(member.where, member.description, member.table, number, taker, limit)
     return Inbox(member.where, member.description, member.table, number, taker)

@@ -1,0 +1,181 @@
+"""JetStream as the carrier's engine: publishing, and the words by which a delivery ends.
+
+What NATS promises, and its traps, stand in docs/cluster.md. Knows the connection and what is beside it here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import nats.errors
+import nats.js.errors
+
+from ipcmules.carrier.engine import Away, Raised, Refused, Taken, Taker
+from ipcmules.carrier.jetstream.connection import Connection
+from ipcmules.carrier.jetstream.looking import DELIVERIES, FARM, REASON, Looking
+from ipcmules.carrier.jetstream.pulls import Pull
+from ipcmules.carrier.jetstream.streams import Streams
+from ipcmules.carrier.login import Login
+from ipcmules.carrier.names import ANY, MEMBERS
+
+#: One try of a publish and of an acknowledgement, seconds.
+_TRY = 2.0
+#: Between two tries, seconds.
+_PAUSE = 0.1
+#: An acknowledgement that no server has confirmed for so long is given up, seconds.
+_GIVE_UP = 600.0
+#: What the server says of a message that it will never take: it is too large, or the stream is as full as its
+#: owner lets it be. All else may pass, as "duplicate message id is in process" of a former try.
+_REFUSALS = (10054, 10077)
+
+
+class JetStream:
+    """See engine.Engine."""
+
+    def __init__(
+        self,
+        login: Login,
+        streams: Streams,
+        changed: Callable[[bool], None],
+        about: Callable[[], dict[str, Any]],
+    ) -> None:
+        """changed(whether it is there) is called when the cluster comes and goes; about() says of this host
+        what others may know.
+        """
+        self._names = streams.names
+        self._host = streams.host
+        self._deadline = streams.deadline
+        self._connection = Connection(login, streams.make, self._begun, changed)
+        self._looking = Looking(self._connection, self._names, streams.farms, about)
+
+    async def _begun(self, client: Any) -> None:
+        await self._looking.begun(client)
+
+    async def run(self) -> None:
+        """See Engine."""
+        await self._connection.run()
+
+    async def close(self) -> None:
+        """See Engine."""
+        await self._connection.close()
+
+    # Publishing
+
+    async def publish(self, farm: str, name: str, body: bytes, seconds: float) -> None:
+        """See Engine."""
+        await self._publish(self._names.subject(farm), body, {"Nats-Msg-Id": name}, seconds)
+
+    async def publish_signal(self, raised: Raised, name: str, seconds: float) -> None:
+        """See Engine."""
+        body = json.dumps([raised.signal, raised.target, raised.handler]).encode()
+        await self._publish(self._names.raised(raised.hosts), body, {"Nats-Msg-Id": name}, seconds)
+
+    @staticmethod
+    def raised(taken: Taken) -> Raised | None:
+        """See Engine."""
+        try:
+            signal, target, handler = json.loads(taken.body)
+            return Raised(int(signal), str(target), str(handler))
+        except (ValueError, TypeError):
+            return None
+
+    async def _publish(self, subject: str, body: bytes, headers: dict[str, str], seconds: float) -> None:
+        connection, deadline = self._connection, time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                await asyncio.wait_for(connection.ready.wait(), left)
+                left = max(min(_TRY, deadline - time.monotonic()), 0.01)
+                await connection.context.publish(subject, body, timeout=left, headers=headers)
+                return
+            except nats.errors.MaxPayloadError:
+                most = connection.client.max_payload
+                raise Refused(
+                    f"{len(body)} bytes are more than the cluster's servers take ({most}): "
+                    "send a reference to it, or raise their max_payload"
+                ) from None
+            except nats.js.errors.NoStreamResponseError:
+                connection.look.set()  # somebody has removed it, or it has no leader now
+            except nats.js.errors.APIError as error:
+                if error.err_code in _REFUSALS:
+                    raise Refused(f"the cluster does not take it: {error.description}") from error
+                connection.trouble = str(error.description)
+            except (nats.errors.Error, asyncio.TimeoutError, OSError):
+                pass
+            await asyncio.sleep(min(_PAUSE, max(deadline - time.monotonic(), 0)))
+        raise Away(connection.trouble or "no answer within the time")
+
+    # Taking
+
+    def taker(self, farm: str) -> Taker:
+        """See Engine."""
+        return Pull(self._connection, self._names.stream(farm), MEMBERS, self.back)
+
+    def signal_takers(self) -> list[Taker]:
+        """See Engine."""
+        names, host = self._names, self._names.of_host(self._host)
+        places = ((names.broadcasts, host), (names.signals, host), (names.signals, ANY))
+        return [Pull(self._connection, *each, self.back) for each in places]
+
+    async def extend(self, token: str) -> None:
+        """See Engine."""
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await self._connection.client.publish(token, b"+WPI")
+
+    async def done(self, token: str) -> None:
+        """See Engine."""
+        await self._confirmed(token, b"+ACK")
+
+    async def back(self, token: str) -> None:
+        """See Engine."""
+        await self._confirmed(token, b"-NAK")
+
+    async def _confirmed(self, token: str, word: bytes) -> None:
+        until = time.monotonic() + _GIVE_UP
+        while time.monotonic() < until:
+            await self._connection.ready.wait()
+            try:
+                await self._connection.client.request(token, word, timeout=_TRY)
+                return
+            except (nats.errors.Error, asyncio.TimeoutError, OSError):
+                await asyncio.sleep(_PAUSE)
+
+    async def dead(self, farm: str, taken: Taken, reason: str) -> None:
+        """See Engine."""
+        headers = {
+            "Nats-Msg-Id": f"dead-{taken.place}",
+            FARM: farm,
+            REASON: reason,
+            DELIVERIES: str(taken.deliveries - 1),
+        }
+        await self._publish(self._names.dead(farm), taken.body, headers, self._deadline)
+        await self._confirmed(taken.token, b"+TERM")
+
+    # Looking
+
+    async def letters(self, most: int) -> list[dict[str, Any]]:
+        """See Engine."""
+        found: list[dict[str, Any]] = await self._connection.asked(self._looking.letters(most))
+        return found
+
+    async def letter(self, number: int) -> tuple[str, bytes]:
+        """See Engine."""
+        found: tuple[str, bytes] = await self._connection.asked(self._looking.letter(number))
+        return found
+
+    async def drop(self, number: int) -> None:
+        """See Engine."""
+        await self._connection.asked(self._looking.drop(number))
+
+    async def watch(self) -> dict[str, Any]:
+        """See Engine."""
+        found: dict[str, Any] = await self._connection.asked(self._looking.watch())
+        return found
+
+    async def forget(self, host: str) -> bool:
+        """See Engine."""
+        return bool(await self._connection.asked(self._looking.forget(host)))

@@ -1,0 +1,72 @@
+"""How what is the cluster's is called in NATS. Specified in docs/formats-cluster.md.
+
+A dot parts a subject and a stream's name cannot have one, and names of clusters and farms may: there it is
+'%'.
+"""
+
+from __future__ import annotations
+
+#: What our streams say of themselves (their metadata); another number is another version's.
+FORMAT_KEY, FORMAT = "ipcmules", "1"
+#: Hosts of a signal that are none's name.
+ALL, ANY = "all", "any"
+#: The consumer that all members of a farm share.
+MEMBERS = "members"
+
+
+def _plain(name: str) -> str:
+    return name.replace(".", "%")
+
+
+class Names:
+    """The names of one cluster."""
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = _plain(cluster)
+
+    def stream(self, farm: str) -> str:
+        """The stream of a farm's messages."""
+        return f"ipcmules-{self._cluster}-farm-{_plain(farm)}"
+
+    def subject(self, farm: str) -> str:
+        """Where a farm's messages are published."""
+        return f"ipcmules.{self._cluster}.farm.{_plain(farm)}"
+
+    @property
+    def dead_stream(self) -> str:
+        """The stream of dead letters."""
+        return f"ipcmules-{self._cluster}-dead"
+
+    def dead(self, farm: str) -> str:
+        """Where a farm's dead letters are published; '*' is every farm's."""
+        return f"ipcmules.{self._cluster}.dead.{farm if farm == '*' else _plain(farm)}"
+
+    @property
+    def broadcasts(self) -> str:
+        """The stream of signals for all hosts: each is there until every host that is known has it."""
+        return f"ipcmules-{self._cluster}-broadcasts"
+
+    @property
+    def signals(self) -> str:
+        """The stream of signals for any host or a certain one: each is there until one has it."""
+        return f"ipcmules-{self._cluster}-signals"
+
+    def raised(self, hosts: str) -> str:
+        """Where signals for 'all', 'any' or a host are published."""
+        if hosts in (ALL, ANY):
+            return f"ipcmules.{self._cluster}.signal.{hosts}"
+        return self.raised_at(hosts)
+
+    def raised_at(self, host: str) -> str:
+        """The same of one host, '*' is every host; none has the subject of another."""
+        return f"ipcmules.{self._cluster}.signal.host.{host if host == '*' else _plain(host)}"
+
+    @staticmethod
+    def of_host(host: str) -> str:
+        """The consumer of a host, on either stream."""
+        return f"host-{_plain(host)}"
+
+    @property
+    def hosts(self) -> str:
+        """Where is asked who is there."""
+        return f"ipcmules.{self._cluster}.hosts"

@@ -1,0 +1,97 @@
+"""The cluster that a bus belongs to: where its servers are, and what reaches every host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipcmules.options.kinds import Kind, Number, Seconds, Text
+from ipcmules.options.option import OURS, WORD, Option, entry
+from ipcmules.options.values import Farm
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class Cluster:
+    """Cluster."""
+
+    cluster: tuple[str, ...] = entry(
+        (),
+        Option(
+            "cluster",
+            Kind("cluster servers", metavar="URL", many=True, example="nats://10.0.0.5:4222"),
+            "Join the cluster of the NATS servers at URL; several with commas between them.",
+            WORD,
+            argument="",
+            more="[cluster.md](cluster.md)",
+        ),
+    )
+    cluster_name: str = entry(
+        "default",
+        Option(
+            "cluster-name",
+            Text("name", "NAME", name="cluster name"),
+            "The cluster's name: it keeps two on the same servers apart.",
+            OURS,
+            argument="",
+        ),
+    )
+    host: str = entry(
+        "",
+        Option(
+            "host",
+            Text("name", "NAME", name="cluster name"),
+            "This host's name in the cluster.",
+            WORD,
+            argument="",
+            default="the system's",
+        ),
+    )
+    cluster_farms: tuple[Farm, ...] = entry(
+        (),
+        Option(
+            "cluster-farm",
+            Kind("cluster farms", metavar="NAME:1,2", many=True),
+            "A farm of these mules on every host that declares it; NAME alone: this host only sends to it.",
+            OURS,
+            argument="",
+        ),
+    )
+    cluster_max_deliveries: int = entry(
+        5,
+        Option(
+            "cluster-max-deliveries",
+            Number(lowest=1, highest=10_000),
+            "After N deliveries that nobody has finished a message is a dead letter.",
+            OURS,
+            argument="",
+        ),
+    )
+    cluster_deadline: float = entry(
+        30.0,
+        Option(
+            "cluster-deadline",
+            Seconds(highest=86400, above=True, says="more than 0", example="30"),
+            "A host that is not heard of for so long has died: others get what it had.",
+            OURS,
+            argument="",
+        ),
+    )
+    cluster_replicas: int = entry(
+        1,
+        Option(
+            "cluster-replicas",
+            Number(lowest=1, highest=5),
+            "So many servers store each message; 3 where there are three servers.",
+            OURS,
+            argument="",
+        ),
+    )
+    cluster_credentials: str = entry(
+        "",
+        Option(
+            "cluster-credentials",
+            Text("file", "FILE", name="credentials file", complete="file"),
+            "What to log in with: a line, USER:PASSWORD or a token.",
+            OURS,
+            argument="",
+        ),
+    )

@@ -1,0 +1,364 @@
+"""`python -m chaos.cluster [--messages N] [--servers N] [--hosts N] [--seconds N] [--seed N]`: a cluster
+under kills.
+
+NATS servers that replicate, and buses that stand for hosts, each with directories of its own. Senders on
+every host send numbered messages to one farm, each fifth by way of the outbox, while servers, carriers,
+masters, mules and whole hosts are killed, and servers and carriers stopped for longer than the deadline. Then
+the ledger: every message that was accepted is done; and how many came more than once, beside how many the
+kills explain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import leftovers
+from natsservers import Server, Servers
+
+MULES = 2
+DEADLINE = 3
+WORKER = """
+import os, ipcmules
+out = os.open(os.environ["DONE"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+ipcmules.register_signal(17, "mule@any", lambda number: os.write(out, b"signal 0\\n"))
+while True:
+    message = ipcmules.mule_get_msg()
+    os.write(out, b"%s %d\\n" % (message, ipcmules.redelivered()))
+"""
+SENDER = """
+import os, sys, time, ipcmules
+first, count = int(sys.argv[1]), int(sys.argv[2])
+out = os.open(os.environ["SENT"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+for number in range(first, first + count):
+    while True:
+        try:
+            stored = ipcmules.farm_msg("work", b"%d" % number, 2, store_and_forward=number % 5 == 0)
+        except (ValueError, OSError):
+            stored = False
+            time.sleep(0.1)
+        os.write(out, b"%d %s\\n" % (number, b"accepted" if stored else b"unclear"))
+        if stored:
+            break
+    while number % 10 == 0:
+        try:
+            ipcmules.signal(17)
+            os.write(out, b"signal raised\\n")
+            break
+        except (ValueError, OSError):
+            time.sleep(0.1)
+"""
+
+
+@dataclass
+class Host:
+    """One bus, and what sends on it."""
+
+    directory: Path
+    name: str
+    urls: str
+    bus: subprocess.Popen[bytes] | None = None
+    sender: subprocess.Popen[bytes] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        self.directory.mkdir(mode=0o700)
+        (self.directory / "worker.py").write_text(WORKER)
+        (self.directory / "sender.py").write_text(SENDER)
+        self.environment = {
+            **os.environ,
+            "IPCMULES_RUNTIME_DIR": str(self.directory / "run"),
+            "IPCMULES_STATE_DIR": str(self.directory / "state"),
+            "IPCMULES_BUS": self.name,
+            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+            "DONE": str(self.directory / "done"),
+            "SENT": str(self.directory / "sent"),
+        }
+
+    def start(self, replicas: int) -> None:
+        members = ",".join(map(str, range(1, MULES + 1)))
+        self.bus = self._run(
+            *(
+                "-m",
+                "ipcmules",
+                "run",
+                "--bus",
+                self.name,
+                *["--mule=worker.py"] * MULES,
+                "--queue-share",
+                "0.05",
+            ),
+            *("--cluster", self.urls, "--host", self.name, "--cluster-farm", f"work:{members}"),
+            *("--cluster-deadline", str(DEADLINE), "--cluster-max-deliveries", "1000"),
+            *("--cluster-replicas", str(replicas), "--cluster-name", "chaos"),
+        )
+
+    def send(self, first: int, count: int) -> None:
+        self.sender = self._run("sender.py", str(first), str(count))
+
+    def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.directory / "log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=self.directory,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def status(self) -> dict[str, Any] | None:
+        done = subprocess.run(
+            [sys.executable, "-m", "ipcmules", "status", "--cluster", "--json", "--bus", self.name],
+            cwd=self.directory,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def processes(self, *kinds: str) -> list[psutil.Process]:
+        """Children of the master by their titles."""
+        if self.bus is None:
+            return []
+        found = []
+        try:
+            for each in psutil.Process(self.bus.pid).children(recursive=True):
+                title = " ".join(each.cmdline())
+                if any(title.startswith(f"ipcmules: {self.name} {kind}") for kind in kinds):
+                    found.append(each)
+        except psutil.NoSuchProcess:
+            pass
+        return found
+
+    def lines(self, name: str) -> list[list[str]]:
+        path = self.directory / name
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+class Chaos:
+    """Kills, and what each of them may have doubled."""
+
+    def __init__(self, hosts: list[Host], servers: list[Server], random: random.Random) -> None:
+        self._hosts = hosts
+        self._servers = servers
+        self._random = random
+        self._replicas = len(servers)
+        #: How often what was done to whom.
+        self.count: Counter[str] = Counter()
+        #: So many messages were in hand where somebody was killed, at most.
+        self.in_hand = 0
+
+    def once(self) -> None:
+        choices: list[Callable[[], bool]] = [
+            *(self._kill_mule, self._kill_mule, self._kill_carrier, self._kill_carrier),
+            *(self._stop_carrier, self._kill_master, self._kill_host, self._kill_server, self._stop_server),
+        ]
+        what = self._random.choice(choices)
+        if what():
+            self.count[what.__name__[1:].replace("_", " ")] += 1
+
+    def revive(self) -> None:
+        """Start a bus again that could not start: there were too many queues in the kernel, perhaps."""
+        for host in self._hosts:
+            if host.bus is not None and host.bus.poll() is not None:
+                host.start(self._replicas)
+
+    def _one(self, *kinds: str) -> psutil.Process | None:
+        found = self._random.choice(self._hosts).processes(*kinds)
+        return self._random.choice(found) if found else None
+
+    def _send(self, signum: int, *kinds: str) -> psutil.Process | None:
+        one = self._one(*kinds)
+        try:
+            if one is not None:
+                one.send_signal(signum)
+        except psutil.NoSuchProcess:
+            return None
+        return one
+
+    def _kill_mule(self) -> bool:
+        killed = self._send(signal.SIGKILL, "mule") is not None
+        self.in_hand += killed
+        return killed
+
+    def _kill_carrier(self) -> bool:
+        killed = self._send(signal.SIGKILL, "carrier") is not None
+        self.in_hand += killed  # what it was just putting into a queue
+        return killed
+
+    def _stop_carrier(self) -> bool:
+        """For longer than the deadline: others get what it has in hand, as if the host were cut off."""
+        stopped = self._send(signal.SIGSTOP, "carrier")
+        if stopped is None:
+            return False
+        time.sleep(DEADLINE + 1)
+        try:
+            stopped.send_signal(signal.SIGCONT)
+        except psutil.NoSuchProcess:
+            pass
+        self.in_hand += MULES
+        return True
+
+    def _kill_master(self) -> bool:
+        host = self._random.choice(self._hosts)
+        if host.bus is None or host.bus.poll() is not None:
+            return False
+        host.bus.kill()
+        host.bus.wait()
+        host.start(self._replicas)
+        self.in_hand += MULES
+        return True
+
+    def _kill_host(self) -> bool:
+        host = self._random.choice(self._hosts)
+        if host.bus is None or host.bus.poll() is not None:
+            return False
+        everybody = [psutil.Process(host.bus.pid), *psutil.Process(host.bus.pid).children(recursive=True)]
+        for each in everybody:
+            try:
+                each.kill()
+            except psutil.NoSuchProcess:
+                pass
+        host.bus.wait()
+        self.in_hand += MULES
+        time.sleep(self._random.uniform(0, 1))
+        host.start(self._replicas)
+        return True
+
+    def _kill_server(self) -> bool:
+        server = self._random.choice(self._servers)
+        server.kill()
+        time.sleep(self._random.uniform(0, 2))
+        server.start()
+        self.in_hand += MULES * len(self._hosts)
+        return True
+
+    def _stop_server(self) -> bool:
+        """As if its network were cut."""
+        server = self._random.choice(self._servers)
+        server.send(signal.SIGSTOP)
+        time.sleep(DEADLINE + 1)
+        server.send(signal.SIGCONT)
+        self.in_hand += MULES * len(self._hosts)
+        return True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m chaos.cluster")
+    parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--servers", type=int, default=3)
+    parser.add_argument("--hosts", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3600, help="no kills after that")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", flush=True)
+    directory = Path(tempfile.mkdtemp(prefix="im-", dir="/tmp"))
+    with Servers(directory, arguments.servers) as servers:
+        hosts = [
+            Host(directory / f"web{number}", f"web{number}", servers.urls)
+            for number in range(arguments.hosts)
+        ]
+        try:
+            return _run(arguments, hosts, servers.all)
+        finally:
+            for host in hosts:
+                for process in (host.sender, host.bus):
+                    if process is not None and process.poll() is None:
+                        process.terminate()
+                        process.wait(90)
+                leftovers.end_processes(host.directory / "run", grace=3.0)
+                leftovers.remove_objects(host.directory / "run", directory / "seen")
+            if "--keep" not in sys.argv:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _run(arguments: argparse.Namespace, hosts: list[Host], servers: list[Server]) -> int:
+    chaos = Chaos(hosts, servers, random.Random(arguments.seed))
+    share = arguments.messages // len(hosts)
+    for number, host in enumerate(hosts):
+        host.prepare()
+        host.start(len(servers))
+        host.send(number * share, share)
+    _wait(lambda: all(host.lines("sent") for host in hosts), 60, "senders that send")
+    until = time.monotonic() + arguments.seconds
+    while time.monotonic() < until and any(_sends(host) for host in hosts):
+        chaos.once()
+        time.sleep(0.5)
+        chaos.revive()
+
+    def through() -> bool:
+        chaos.revive()
+        return not any(_sends(host) for host in hosts)
+
+    _wait(through, 3600, "senders that are through")
+    _wait(lambda: _is_empty(hosts), 600, "a cluster without messages")
+    return _ledger(hosts, chaos)
+
+
+def _sends(host: Host) -> bool:
+    return host.sender is not None and host.sender.poll() is None
+
+
+def _wait(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            print(f"no {what} after {seconds} s", flush=True)
+            return
+        time.sleep(0.2)
+
+
+def _is_empty(hosts: list[Host]) -> bool:
+    for host in hosts:
+        said = host.status()
+        outbox = list((host.directory / "state").glob("*/outbox-*/*.out"))
+        if said is None or outbox:
+            return False
+        cluster: dict[str, Any] = said["cluster"]
+        if cluster["farms"]["work"]["stored"] or any(cluster["signals"].values()):
+            return False
+    return True
+
+
+def _ledger(hosts: list[Host], chaos: Chaos) -> int:
+    sent = [line for host in hosts for line in host.lines("sent")]
+    raised = sent.count(["signal", "raised"])
+    accepted = {number for number, how in sent if how == "accepted"}
+    unclear = Counter(number for number, how in sent if how == "unclear")
+    done = Counter(line[0] for host in hosts for line in host.lines("done"))
+    handled = done.pop("signal", 0)
+    missing = sorted(accepted - set(done), key=int)
+    again = sum(count - 1 for number, count in done.items() if number not in unclear)
+    print("kills and stops: " + ", ".join(f"{count} x {what}" for what, count in sorted(chaos.count.items())))
+    print(f"{len(accepted)} messages accepted, {len(set(done) & accepted)} done, {len(missing)} missing")
+    print(f"{sum(unclear.values())} sends without an answer, which were made again")
+    print(f"{again} messages of the others done once more; the kills explain up to {chaos.in_hand}")
+    print(f"{raised} signals raised, {handled} handled; the kills explain up to {chaos.in_hand} more or less")
+    if missing:
+        print("missing: " + ", ".join(missing[:20]))
+    balances = not missing and again <= chaos.in_hand and abs(raised - handled) <= chaos.in_hand
+    print("The ledger balances." if balances else "THE LEDGER DOES NOT BALANCE.")
+    return 0 if balances else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
