@@ -18,7 +18,7 @@ from typing import Any
 #: Whether every place can be found.
 EXACT = sys.version_info >= (3, 11)
 
-_MOST = 20_000
+_MOST = 50_000
 
 
 class Interruption(Exception):

@@ -251,8 +251,9 @@ class Table:
         self.layout = layout
         self.memory = mmap.mmap(descriptor, layout.size)
         self.cells = memoryview(self.memory).cast("B").cast("Q")
-        #: Index of the first cell of signal 0's entry: asked for at every signal.
+        #: Index of the first cell of signal 0's entry: asked for at every signal; and of worker 1's record.
         self._entries = layout.entries // 8
+        self._workers = layout.worker_records // 8
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
 
     def process(self, record: int) -> ProcessId:
@@ -301,7 +302,7 @@ class Table:
 
     def worker(self, number: int) -> int:
         """Index of the first cell of a worker's record."""
-        return (self.layout.worker_records + (number - 1) * RECORD) // 8
+        return self._workers + (number - 1) * (RECORD // 8)
 
     def entry(self, signum: int) -> int:
         """Index of the first cell of a signal's entry."""

@@ -27,8 +27,8 @@ def is_free(shared: table.Table, number: int) -> bool:
     return not shared.lives(shared.worker(number))
 
 
-def _is_ours(shared: table.Table, number: int) -> bool:
-    record, me = shared.worker(number), processes.current()
+def _is_ours(shared: table.Table, number: int, me: ProcessId) -> bool:
+    record = shared.worker(number)
     return (shared.cells[record + table.R_PID], shared.cells[record + table.R_START]) == (me.pid, me.start)
 
 
@@ -53,7 +53,8 @@ def claim(member: Membership, number: int = 0, siblings: int = 0, parent: Proces
             [number] if number else range(1 + member.description.config.processes, table.WORKER_SLOTS + 1)
         )
         # One that this process has already: the call that claimed it was interrupted.
-        taken = next((each for each in wished if _is_ours(shared, each)), 0)
+        me = processes.current()
+        taken = next((each for each in wished if _is_ours(shared, each, me)), 0)
         taken = taken or _predecessor(member, siblings)
         free = [] if taken else [each for each in wished if is_free(shared, each)]
         heir = next((each for each in free if _is_heir(member, each, parent)), 0)
@@ -107,7 +108,7 @@ def tell_handlers(member: Membership, everything: bool = False) -> None:
 
 
 def _tell_handlers(member: Membership, number: int, everything: bool) -> None:
-    if not _is_ours(member.table, number):
+    if not _is_ours(member.table, number, processes.current()):
         return
     shared = member.table
     if handles.tell(shared, number, range(table.SIGNALS) if everything else registry.handled()):
@@ -146,5 +147,5 @@ def release(member: Membership) -> None:
     if number:
         running.close_record()
         with threads(), registry_lock(member.where):
-            if _is_ours(member.table, number):
+            if _is_ours(member.table, number, processes.current()):
                 table.vacate_worker(member.table, number)

@@ -58,7 +58,7 @@ class Running:
         self.commands.replace(BusConfig(directory="/", crons=crons, cron_harakiri=harakiri))
 
     def due(self, number: int = 0) -> None:
-        self.commands._due(list(self.commands._tasks.values())[number].event, 1)
+        self.commands._due(list(self.commands._tasks.values())[number].event, 1, 0.0)
 
     @property
     def lines(self) -> list[str]:
