@@ -29,12 +29,13 @@ PIP := -m pip --disable-pip-version-check --no-input --quiet
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster chaos-cluster test test-language chaos lint format options dist docs bench interop clean
+.PHONY: help demo demo-cluster chaos-cluster test test-slow test-language chaos lint format options dist docs bench interop clean
 
 help:
 	@echo "make demo     index the standard library with a farm of mules"
 	@echo "make demo-cluster   two hosts on one machine and a NATS server; one of them dies"
-	@echo "make test     all tests"
+	@echo "make test     the tests: what somebody who changes something wants to know within five minutes"
+	@echo "make test-slow  the others: a call interrupted at each place, pages and examples run, web servers"
 	@echo "make test-language   those that depend on the Python (PYTHON=python3.13 VENV=.venv-3.13)"
 	@echo "make chaos    kill, interrupt, exhaust, remove and fork under load, then the ledger (CHAOS='--seed 1 --kinds kill')"
 	@echo "make chaos-cluster   the same with three NATS servers and three hosts (CHAOS='--messages 10000 --seed 1')"
@@ -54,7 +55,10 @@ demo-cluster: $(VENV)/.installed-cluster
 	cd examples/cluster && $(abspath $(BIN))/python demo.py
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow"
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m slow
 
 test-language: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS) $(LANGUAGE)

@@ -76,6 +76,7 @@ def test_what_kills_its_spooler_is_told_by_the_master(
         assert dead["kind"] == "task_dead" and dead["fields"]["task"].endswith(task.id)
 
 
+@pytest.mark.slow
 def test_a_full_queue(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
     write(tmp_path, "busy.py", "import time\ntime.sleep(600)\n")
     options = ("--bus", bus_name, "--mule=busy.py", f"--on=queue_full=touch {tmp_path}/full")

@@ -16,6 +16,8 @@ from ipcmules.options.values import cluster_farm
 from natsservers import Servers, needs_nats
 from support import Launcher, run_cli, wait_until
 
+pytestmark = pytest.mark.slow
+
 SECRET = "horse-battery"
 
 

@@ -15,7 +15,7 @@ from natsservers import SMALL, Servers, cluster_of, needs_nats
 from scripts import write
 from support import Launcher, run_cli, wait_until
 
-pytestmark = needs_nats
+pytestmark = [needs_nats, pytest.mark.slow]
 
 APP = """
     import ipcmules

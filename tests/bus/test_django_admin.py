@@ -6,10 +6,14 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from conftest import BusEnvironment
 from djangotasks import Project
 from scripts import write
 from support import run_cli, wait_until
+
+pytestmark = pytest.mark.slow
 
 MANAGE = """
     import os, sys

@@ -7,9 +7,13 @@ import os
 import signal
 import sys
 
+import pytest
+
 from conftest import BusEnvironment
 from djangotasks import Project
 from support import run_cli
+
+pytestmark = pytest.mark.slow
 
 #: Of the programs: waits for the end of a task.
 WAIT = """

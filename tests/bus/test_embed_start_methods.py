@@ -10,6 +10,8 @@ import pytest
 
 import scripts
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
     import functools
     import importlib

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from conftest import BusEnvironment
 from eventbus import app, attached, event, lines, listed, start, wait_lines
 from ipcmules.bus.places import places
@@ -159,6 +161,7 @@ def minute_from_now(zone: str, minutes: int = 1) -> str:
     return f"{then.minute} {then.hour} * * *"
 
 
+@pytest.mark.slow
 def test_a_cron_fires_in_the_zone_of_who_registers_it(
     bus_env: BusEnvironment, bus_name: str, tmp_path: Path
 ) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from natsservers import free_port, needs_nats
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "cluster"
 
 

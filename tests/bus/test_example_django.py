@@ -15,9 +15,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from conftest import BusEnvironment
 from djangotasks import needs_tasks
 from support import run_cli, wait_until
+
+pytestmark = pytest.mark.slow
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "django_tasks"
 LIST = "/admin/ipcmules/spooledtask/"

@@ -23,6 +23,8 @@ from ipcmules.errors import NotAttached
 from support import Launcher, wait_until
 from webservers import free_port
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fastapi"
 
 

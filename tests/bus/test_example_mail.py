@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("aiosmtpd")
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mail"

@@ -12,6 +12,8 @@ import pytest
 import moved
 from support import Launcher, run_cli, wait_until
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = [("uwsgi_flask", "shop:app"), ("uwsgi_django", "shop.wsgi:application")]
 
 

@@ -7,9 +7,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
+
 from conftest import BusEnvironment
 from eventbus import app, event, listed, wait_lines
 from support import Launcher, run_cli, wait_until
+
+pytestmark = pytest.mark.slow
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mules"
 

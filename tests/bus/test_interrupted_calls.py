@@ -32,6 +32,8 @@ from ipcmules.signals.taker import Taker
 from messagebus import MessageBus, message_bus
 from minibus import drain
 
+pytestmark = pytest.mark.slow
+
 exact = pytest.mark.skipif(not interruptions.EXACT, reason="the places are known for 3.11 and later")
 
 

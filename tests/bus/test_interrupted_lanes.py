@@ -18,6 +18,8 @@ from ipcmules.messages.receive.inbox import Inbox
 from ipcmules.messages.send.outbox import Outbox
 from messagebus import MessageBus, message_bus, no_signal
 
+pytestmark = pytest.mark.slow
+
 exact = pytest.mark.skipif(not interruptions.EXACT, reason="the places are known for 3.11 and later")
 #: Where to, and bytes of a message that lies in a lane, or of one that is named there.
 KINDS = pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from ipcmules.process import hooks
 from ipcmules.signals import running
 from messagebus import MessageBus, message_bus, no_signal
 
+pytestmark = pytest.mark.slow
+
 exact = pytest.mark.skipif(not interruptions.EXACT, reason="the places are known for 3.11 and later")
 
 #: Where messages come from, and how many lie in one frame there (0: a large one).

@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 import scripts
 from support import Launcher, run_cli
+
+pytestmark = pytest.mark.slow
 
 SLEEPER = """
     import time

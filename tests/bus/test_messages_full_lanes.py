@@ -17,6 +17,8 @@ import scripts
 from conftest import BusEnvironment
 from support import Launcher, run_cli, wait_until
 
+pytestmark = pytest.mark.slow
+
 WORKER = """
 import os, time
 import ipcmules

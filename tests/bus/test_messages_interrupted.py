@@ -14,6 +14,8 @@ import pytest
 
 from messagebus import MessageBus, message_bus, no_signal
 
+pytestmark = pytest.mark.slow
+
 
 class Interruption(Exception):
     """What the handlers here raise."""

@@ -14,6 +14,8 @@ from documented import Page
 from scripts import write
 from support import Launcher
 
+pytestmark = pytest.mark.slow
+
 MANAGE = """
     import os, sys
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")

@@ -7,6 +7,8 @@ import pytest
 from conftest import BusEnvironment
 from pages import CHECKOUT, Run, has_curl, is_run, pages
 
+pytestmark = pytest.mark.slow
+
 RUN = [each for each in [CHECKOUT / "README.md", *pages()] if is_run(each)]
 
 

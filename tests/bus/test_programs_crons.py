@@ -217,6 +217,7 @@ def members(directory: Path) -> list[int]:
     return found()
 
 
+@pytest.mark.slow
 def test_buses_with_crons(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
     """Two at once, as each waits for the next minute: one that is stopped, one whose master is killed."""
     bus_env.may_leave_objects("a master is killed")

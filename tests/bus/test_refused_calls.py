@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import public_calls
 import scripts
 from driving import drive
 from support import Launcher
+
+pytestmark = pytest.mark.slow
 
 #: Calls, the first of their kind, in a process that can open nothing.
 PROGRAM = """

@@ -14,6 +14,8 @@ from ipcmules.bus.places import places
 from support import Launcher, run_cli, wait_until
 from webservers import SERVERS, Site, site
 
+pytestmark = pytest.mark.slow
+
 #: They load no new code by a signal.
 RESTARTED = ("gunicorn-preload", "uvicorn")
 

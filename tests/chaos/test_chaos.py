@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).resolve().parents[1]
 #: What is exhausted and removed beside this is for `make chaos` (docs/chaos.md).
 KINDS = ["--kinds", "kill,interrupt,fork", "--together"]

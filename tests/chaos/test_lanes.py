@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chaos import lanes
+
+pytestmark = pytest.mark.slow
 
 
 def test_killed_senders_and_receivers(bus_env: object, bus_name: str) -> None:

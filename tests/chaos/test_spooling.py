@@ -13,6 +13,8 @@ import ipcmules
 from chaos.spooling import Chaos
 from conftest import BusEnvironment
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).resolve().parents[1]
 
 

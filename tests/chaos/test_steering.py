@@ -7,6 +7,8 @@ import pytest
 from chaos import steering
 from conftest import BusEnvironment
 
+pytestmark = pytest.mark.slow
+
 
 def test_chains_keys_and_places_hold_whoever_is_killed(
     bus_env: BusEnvironment, bus_name: str, monkeypatch: pytest.MonkeyPatch

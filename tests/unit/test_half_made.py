@@ -35,6 +35,8 @@ from ipcmules.options.caches import CacheSpec
 from ipcmules.options.metrics import MetricSpec
 from minibus import child
 
+pytestmark = pytest.mark.slow
+
 #: What changes something outside of the process.
 CALLS: list[tuple[Any, str]] = [
     *(
