@@ -7,6 +7,7 @@ signal handler raises, the next receive goes on from there (ipcmules.kernel.inte
 
 from __future__ import annotations
 
+import sys
 from typing import Protocol
 
 from ipcmules.kernel import linux
@@ -20,6 +21,8 @@ _FROM_LANE = OWN | FROM_LANE
 #: From one record's name to that of the one behind it; from its being in hand, without its length, to its
 #: claim.
 _NEXT, _CLAIMED = 1 << SLOT_SHIFT, CLAIM - _FROM_LANE
+#: Whether threads change, and handlers run, where a condition jumps, as in CPython 3.10.
+_JUMPS_LOOK = sys.version_info < (3, 11)
 
 
 class Count(Protocol):
@@ -96,20 +99,24 @@ def next_record(count: Count, hand: Hand) -> bytes | None:
                 if cells[first]:
                     hand.cells[hand.ref] = named
                     for result in claims:
+                        # Before the condition, which jumps where another receiver was faster.
+                        position.at = at + 1
+                        position.mark = named + _NEXT
                         if not result:
                             hand.memory[start : start + size] = data
                             hand.cells[hand.ref] = ref
                             position.memory[DONE + at] = 1
-                            position.at = at + 1
-                            position.mark = named + _NEXT
                             count.received += 1
                             return data
-                        position.at = at + 1
-                        position.mark = named + _NEXT
-                        hand.cells[hand.ref] = 0  # another receiver was faster
+                        hand.cells[hand.ref] = 0
                         break
                     else:
                         position.end = 0
+                elif (
+                    _JUMPS_LOOK
+                ):  # another thread may have gone on by now: whose the next step is is not known
+                    position.end = 0
+                    return None
                 else:  # another receiver has it
                     for _ in claims:
                         position.at = at + 1
