@@ -251,7 +251,8 @@ def test_an_unregistered_number_goes_to_whoever_waits(
 
     with ipcmules.Bus():
         assert asyncio.run(main()) == 99
-    assert not caplog.records
+    # What other tests left registered in this process may be reason for another word.
+    assert not [each for each in caplog.records if "signal 99" in each.getMessage()]
 
 
 def test_receiving_outside_a_mule(bus_env: object) -> None:
