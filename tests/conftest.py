@@ -34,8 +34,8 @@ settings.load_profile("shared")
 CHECKOUT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)
 
-#: Bytes of RLIMIT_MSGQUEUE that a test may have for its buses: about two mules, the pool and two farms. By the
-#: usual limit of 819,200 that is four at a time: some take more, and a fifth found nothing left once.
+#: Bytes of RLIMIT_MSGQUEUE that a test may have for its buses: about two mules, the pool and two farms. By
+#: the usual limit of 819,200 that is four at a time: some take more, and a fifth found nothing left once.
 PART = 200_000
 
 
