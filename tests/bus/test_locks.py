@@ -273,6 +273,8 @@ def test_a_lock_is_a_number(mine: Locks, number: object) -> None:
     for call in (mine.lock, mine.unlock, mine.is_locked):
         with pytest.raises(TypeError, match="a lock is a number from 0 to 2"):
             call(number)  # type: ignore[operator]
+    with pytest.raises(TypeError, match=r"the decorator is ipcmules\.decorators\.lock"):
+        mine.lock(print)  # type: ignore[arg-type]
     mine.unlock(0)
     mine.unlock(1)
 
