@@ -210,5 +210,6 @@ def _rates(found: Rates) -> dict[str, Any]:
         "failures": found.failures,
         "processes": {f"{role} {number}": asdict(each) for (role, number), each in found.processes.items()},
         "functions": dict(found.functions),
-        "directories": dict(found.directories),
+        "directories": {path: asdict(each) for path, each in found.directories.items()},
+        "queues": {endpoint: asdict(each) for endpoint, each in found.queues.items()},
     }

@@ -41,9 +41,9 @@ class Listener:
         self._cells = shared.cells
         self._record = shared.mule(number)
         self._boxes = boxes = Boxes(where, description, number)
-        self._handout = Handout(where, number, boxes.widest)
         sources = {descriptor: source for descriptor, (_, source) in boxes.all.items()}
-        self._behind = Behind(where, number, boxes.own, sources, boxes.senders)
+        self._handout = Handout(where, number, boxes.widest, sources.values())
+        self._behind = Behind(where, number, boxes.own, sources, boxes.senders, self._handout.tallies)
         self._hands = self._handout.hands
         self._waiting = Waiting(boxes, taker, self._handout, shared, self._record, where.notify, self._behind)
         self._stopping = 0

@@ -263,6 +263,7 @@ function wrongs(seen) {
       else if (each.doing && each.doing_since > 60) found.push(`${role} ${each.id} has been at ${each.doing} for ${duration(each.doing_since)}`);
     }
   for (const each of seen.queues) if (each.waiting) found.push(`queue ${each.endpoint} is full, and ${plural(each.waiting, "message")} behind it`);
+  for (const each of seen.queues) if (each.oldest > 300) found.push(`queue ${each.endpoint}: ${each.endpoint.startsWith("spool.") ? "nobody takes what" : "what"} has been there for ${duration(each.oldest)}`);
   for (const each of seen.tasks.directories) {
     if (each.paused.length) found.push(`${each.path}: paused: ${each.paused.map((one) => (one === "*" ? "everything" : one)).join(", ")}`);
     if (each.dead) found.push(`${each.path}: ${plural(each.dead, "dead task")}`);
@@ -274,6 +275,7 @@ function wrongs(seen) {
 
 /* The pages: each has element, show() with what state has, and perhaps load() for more */
 
+const flow = (found, what) => (found ? number(found[what]) : "");
 const sum = (list, key) => list.reduce((all, each) => all + (each[key] ?? 0), 0);
 
 class Overview {
@@ -305,6 +307,9 @@ class Overview {
         { title: "queue", class: "id", text: (row) => row.endpoint },
         { title: "in it", class: "number", text: (row) => `${row.messages} of ${row.depth}` },
         { title: "behind it", class: "number", text: (row) => number(row.waiting), style: (row) => (row.waiting ? "busy" : "") },
+        { title: "oldest", class: "number", text: (row) => (row.oldest == null ? "" : duration(row.oldest)), style: (row) => (row.oldest > 60 ? "bad" : "") },
+        { title: "in a second", class: "number", text: (row) => flow(state.rates.queues[row.endpoint], "come") },
+        { title: "out a second", class: "number", text: (row) => flow(state.rates.queues[row.endpoint], "gone") },
       ],
       (row) => row.endpoint,
       "There is no queue.",
@@ -504,7 +509,8 @@ class Tasks extends List {
         { title: "spool directory", class: "id", text: (row) => row.path },
         ...["waiting", "scheduled", "running", "failing", "dead"].map((title) => ({ title, class: "number", text: (row) => number(row[title]) })),
         { title: "oldest", class: "number", text: (row) => duration(row.oldest) },
-        { title: "a second", class: "number", text: (row) => number(state.rates.directories[row.path] ?? 0) },
+        { title: "in a second", class: "number", text: (row) => flow(state.rates.directories[row.path], "come") },
+        { title: "out a second", class: "number", text: (row) => flow(state.rates.directories[row.path], "gone") },
         { title: "paused", class: "wide", text: (row) => row.paused.map((each) => (each === "*" ? "everything" : each)).join(", "), style: () => "busy" },
         { title: "", class: "acts", build: (get) => (state.read_only ? [] : button("Pause", () => this.pause(get()))), refresh: (cell, row) => cell.firstChild && (cell.firstChild.textContent = row.paused.includes("*") ? "Resume" : "Pause") },
       ],
