@@ -135,7 +135,8 @@ class Incoming:
         delivery = Delivery(farm.name, taken.place, ARRIVING)
         self._hand.note(taken.token, delivery)
         try:
-            sent = self._member.post.outbox(f"farm.{farm.name}").send(letters.pack(letter), 0)
+            packed = letters.pack(letter, letters.seal(self._member.where))
+            sent = self._member.post.outbox(f"farm.{farm.name}").send(packed, 0)
         except (IpcMulesError, OSError) as error:
             log.event(
                 "warning", f"a message of farm {farm.name!r} cannot be queued here, and goes back: {error}"

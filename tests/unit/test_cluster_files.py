@@ -20,12 +20,14 @@ from ipcmules.messages import kept
 
 def test_letters() -> None:
     letter = Letter(7, "$JS.ACK.stream.members.1.2.3.4.5", 3, b"\0body")
-    assert letters.unpack(letters.pack(letter)) == letter
-    assert letters.unpack(letters.pack(letter._replace(deliveries=10**6))) == letter._replace(
-        deliveries=0xFFFF
-    )
-    for data in (b"", b"x", letters.PREFIX, letters.PREFIX + b"1234", letters.pack(letter)[:40]):
-        assert letters.unpack(data) is None
+    seal = os.urandom(letters.SEAL)
+    packed = letters.pack(letter, seal)
+    assert letters.unpack(packed, seal) == letter
+    many = letter._replace(deliveries=10**6)
+    assert letters.unpack(letters.pack(many, seal), seal) == letter._replace(deliveries=0xFFFF)
+    for data in (b"", b"x", letters.PREFIX, letters.PREFIX + b"1234", packed[:55]):
+        assert letters.unpack(data, seal) is None
+    assert letters.unpack(packed, os.urandom(letters.SEAL)) is None
 
 
 def test_an_outbox_in_its_order(bus_env: object, bus_name: str) -> None:
@@ -52,9 +54,20 @@ def test_an_outbox_in_its_order(bus_env: object, bus_name: str) -> None:
 
 def test_a_letter_that_would_be_kept_goes_back(bus_env: object, bus_name: str) -> None:
     where = places(bus_name)
-    path = kept.store(where, letters.pack(Letter(7, "token", 1, b"body")), "farm.work", "a reason")
+    letter, seal = Letter(7, "token", 1, b"body"), letters.seal(where)
+    assert letters.seal(where) == seal  # one for good
+    path = kept.store(where, letters.pack(letter, seal), "farm.work", "a reason")
     assert outbox.load(path).kind == outbox.BACK and kept.listing(where) == []
-    assert kept.store(where, letters.PREFIX + b"an application's own", "pool", "a reason").endswith(".msg")
+    # Whatever an application writes is its own.
+    for forged in (letters.PREFIX + b"an application's own", letters.pack(letter, bytes(letters.SEAL))):
+        assert kept.load(kept.store(where, forged, "pool", "a reason")).data == forged
+
+
+def test_without_a_seal_nothing_is_a_letter(bus_env: object, bus_name: str) -> None:
+    where = places(bus_name)
+    forged = letters.pack(Letter(7, "token", 1, b"body"), bytes(letters.SEAL))
+    assert letters.opened(where, forged) is None and outbox.listing(where) == []
+    assert kept.load(kept.store(where, forged, "pool", "a reason")).data == forged
 
 
 def test_a_carrier_goes_on_with_its_predecessors_hand(bus_env: object, bus_name: str) -> None:
