@@ -10,6 +10,10 @@ class Refused(Exception):
     """The cluster will not take a message, however often it is sent. Its text says why."""
 
 
+class Unknown(Refused):
+    """There is nobody of that address, on any host that the cluster knows."""
+
+
 class Away(Exception):
     """The cluster has not answered within the time. Its text says what it was last heard to say."""
 
@@ -57,13 +61,16 @@ class Engine(Protocol):
         """Connect, and see to the connection and what must exist there, until cancelled."""
 
     async def publish(self, farm: str, name: str, body: bytes, seconds: float) -> None:
-        """Store a message; a second one of that name is dropped. Raises Refused, Away."""
+        """Store a message to a farm, or to an address (NAME@HOST); a second one of that name is dropped.
+
+        Raises Refused, Unknown, Away.
+        """
 
     async def publish_signal(self, raised: Raised, name: str, seconds: float) -> None:
         """Store a signal for its hosts; a second one of that name is dropped. Raises Refused, Away."""
 
     def taker(self, farm: str) -> Taker:
-        """What takes messages of a farm, one at a time."""
+        """What takes messages of a farm, or to an address of this host, one at a time."""
 
     def signal_takers(self) -> list[Taker]:
         """What takes the signals that are for this host: those for all, for it alone, and for any."""

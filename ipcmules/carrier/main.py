@@ -20,6 +20,7 @@ from ipcmules.carrier.names import Names
 from ipcmules.carrier.outgoing import Outgoing
 from ipcmules.carrier.questions import Questions
 from ipcmules.carrier.signals import Signals
+from ipcmules.cluster import addresses
 from ipcmules.errors import ConfigError
 from ipcmules.kernel import processes, stray
 from ipcmules.member import membership
@@ -74,11 +75,12 @@ class Carrier:
                 config.cluster_deadline,
                 config.cluster_replicas,
             ),
+            addresses.of(config),
             self._changed,
             self._about,
         )
         self._incoming = incoming = Incoming(
-            member, engine, Hand(member.where, member.description.generation)
+            member, engine, Hand(member.where, member.description.generation), self._host
         )
         generation = member.description.generation
         outgoing = Outgoing(member.where, generation, engine, incoming.settle)
@@ -117,7 +119,9 @@ class Carrier:
         farms = {
             name: {"members": len(each.farm.mules), "idle": each.idle(), "in_hand": len(each.here)}
             for name, each in self._incoming.farms.items()
+            if addresses.AT not in name
         }
+        mules = [name for name in self._incoming.farms if addresses.AT in name]
         return {
             "name": self._config.cluster_name,
             "host": self._host,
@@ -127,4 +131,5 @@ class Carrier:
             "done": self._incoming.finished,
             "redelivered": self._incoming.again,
             "farms": farms,
+            "mules": mules,
         }

@@ -61,6 +61,30 @@ class Names:
         """The same of one host, '*' is every host; none has the subject of another."""
         return f"ipcmules.{self._cluster}.signal.host.{host if host == '*' else _plain(host)}"
 
+    @property
+    def mules(self) -> str:
+        """The stream of messages to mules of certain hosts."""
+        return f"ipcmules-{self._cluster}-mules"
+
+    def mule(self, name: str, host: str) -> str:
+        """Where messages to an address, NAME@HOST, are published; '*' is every one."""
+        return f"ipcmules.{self._cluster}.mule.{_plain(host)}.{_plain(name)}"
+
+    @staticmethod
+    def at(name: str, host: str) -> str:
+        """The consumer of an address."""
+        return f"{_plain(name)}@{_plain(host)}"
+
+    def mule_of(self, consumer: str) -> str:
+        """Where messages to the address of a consumer are published."""
+        name, _, host = consumer.partition("@")
+        return self.mule(name, host)
+
+    @staticmethod
+    def spoken(consumer: str) -> str:
+        """The address of a consumer, as people write it."""
+        return consumer.replace("%", ".")
+
     @staticmethod
     def of_host(host: str) -> str:
         """The consumer of a host, on either stream."""

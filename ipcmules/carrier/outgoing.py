@@ -130,6 +130,6 @@ class Outgoing:
             if item.kind == SIGNAL:
                 log.event("error", f"signal {item.signal} to {item.target!r} was not raised: {error}")
             else:
-                kept.keep(self._where, item.body, f"farm.{item.farm}", str(error))
+                kept.keep(self._where, item.body, outbox.endpoint(item.farm), str(error))
         files.remove(item.path)
         return True

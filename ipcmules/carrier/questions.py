@@ -15,7 +15,7 @@ from typing import Any
 
 from ipcmules.bus import log
 from ipcmules.bus.places import Places
-from ipcmules.carrier.engine import Away, Engine, Refused
+from ipcmules.carrier.engine import Away, Engine, Refused, Unknown
 from ipcmules.cluster import questions
 from ipcmules.kernel.peers import peer, short_path
 
@@ -115,7 +115,7 @@ class Questions:
                 return {"said": "heard"}, b""
             return await self._answer_command(question)
         except Refused as error:
-            return {"said": "refused", "why": str(error)}, b""
+            return {"said": "refused", "why": str(error), "unknown": isinstance(error, Unknown)}, b""
         except Away as error:
             return {"said": "away", "why": str(error), **self._about()}, b""
 

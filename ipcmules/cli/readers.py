@@ -20,7 +20,15 @@ from ipcmules.options.hooks import ACTIONS
 from ipcmules.options.kinds import Number, nonblank
 from ipcmules.options.mules import MAX_MULES
 from ipcmules.options.option import Option
-from ipcmules.options.values import Program, TouchAction, cluster_farm, farm, program, spool_dir
+from ipcmules.options.values import (
+    Program,
+    TouchAction,
+    cluster_farm,
+    cluster_mules,
+    farm,
+    program,
+    spool_dir,
+)
 from ipcmules.wire.packets import is_path, split_address
 
 
@@ -177,6 +185,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "cluster servers": _cluster,
     "cluster name": lambda text: check_name(text, "cluster or host"),
     "cluster farms": lambda text: (cluster_farm(text),),
+    "cluster mules": cluster_mules,
     "pairs": _pair,
     "environment": _environment,
     "arguments": lambda text: tuple(text.split()),

@@ -16,7 +16,7 @@ from typing import Any
 from ipcmules.bus import log
 from ipcmules.bus.places import Places
 from ipcmules.cluster import outbox, questions
-from ipcmules.errors import LimitError
+from ipcmules.errors import LimitError, UnknownTarget
 from ipcmules.kernel import unpatched
 from ipcmules.kernel.peers import short_path
 from ipcmules.kernel.unpatched_sockets import Socket
@@ -46,7 +46,8 @@ def publish(
 
     timeout: seconds, None for ever; the cluster has at least FIRST to answer. check: called now and then
     while it waits, to raise where the bus is over. A message that was False may still be under way: who sends
-    it again sends another one. Raises LimitError with the reason where the cluster refuses it.
+    it again sends another one. farm: or an address. Raises LimitError with the reason where the cluster
+    refuses it, UnknownTarget where it knows nobody of that address.
     """
     called = outbox.name()
     deadline = None if timeout is None else time.monotonic() + max(timeout, FIRST)
@@ -65,7 +66,9 @@ def publish(
         if answer["said"] == "stored":
             return True
         if answer["said"] == "refused":
-            raise LimitError(f"a message of {len(body)} bytes to farm {farm!r}: {answer['why']}")
+            if answer.get("unknown"):
+                raise UnknownTarget(answer["why"])
+            raise LimitError(f"a message of {len(body)} bytes to {outbox.endpoint(farm)!r}: {answer['why']}")
         check()
 
 

@@ -55,6 +55,17 @@ class Cluster:
             argument="",
         ),
     )
+    cluster_mules: tuple[int, ...] = entry(
+        (),
+        Option(
+            "cluster-mules",
+            Kind("cluster mules", metavar="1,2", many=True),
+            'Other hosts can send messages to these mules: mule_msg(m, "2@web1"). Ranges: 1-4.',
+            OURS,
+            argument="",
+            more="Members of cluster farms need no entry.",
+        ),
+    )
     cluster_max_deliveries: int = entry(
         5,
         Option(

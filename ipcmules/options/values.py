@@ -65,6 +65,18 @@ def cluster_farm(text: str) -> Farm:
     return farm(text) if ":" in text else Farm(text, ())
 
 
+def cluster_mules(text: str) -> tuple[int, ...]:
+    """Numbers of mules from --cluster-mules' value: '1,2', '1-4'. Raises ConfigError."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not all(each.isascii() and each.isdigit() and len(each) < 5 for each in (first, last)):
+            raise ConfigError(f"mules {text!r}: give their numbers, such as 1,2 or 1-4")
+        found += range(int(first), int(last) + 1)
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class CronCommand:
     """A command that the master runs at certain times; events/texts.py reads it from an option.

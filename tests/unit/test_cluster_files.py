@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from ipcmules.bus.config import BusConfig, Program
 from ipcmules.bus.places import places, private_directory
 from ipcmules.carrier.hand import ARRIVING, DONE, HERE, Delivery, Hand
 from ipcmules.carrier.names import Names
-from ipcmules.cluster import letters, outbox
+from ipcmules.cluster import addresses, letters, outbox
 from ipcmules.cluster.letters import Letter
+from ipcmules.errors import UnknownTarget
 from ipcmules.messages import kept
+from ipcmules.options.values import Farm, cluster_farm
 
 
 def test_letters() -> None:
@@ -124,3 +128,26 @@ def test_without_a_cluster_nothing_of_it_is_imported(bus_env: object, bus_name: 
     found = done.stdout.splitlines()[-1]
     allowed = {"ipcmules.cluster", "ipcmules.cluster.letters", "ipcmules.options.cluster"}
     assert set(eval(found)) <= allowed, found
+
+
+def test_what_other_hosts_can_send_to() -> None:
+    mules = (Program(),) * 3
+    farms = (Farm("mail", (1, 2)), Farm("all", (1, 2, 3)))
+    config = BusConfig(cluster=("nats://h:1",), mules=mules, farms=farms, cluster_mules=(1,))
+    assert set(addresses.of(config)) == {"1"} and addresses.of(BusConfig(mules=mules, farms=farms)) == {}
+    config = BusConfig(
+        cluster=("nats://h:1",),
+        mules=mules,
+        farms=farms,
+        cluster_farms=(cluster_farm("far:2"),),
+        cluster_mules=(1,),
+    )
+    assert set(addresses.of(config)) == {"1", "2", "mail", "far"}
+    everybody = BusConfig(cluster=("nats://h:1",), mules=mules, farms=farms, cluster_mules=(1, 2, 3))
+    found = addresses.of(everybody)
+    assert set(found) == {"0", "1", "2", "3", "mail", "all"}
+    assert found["0"] == ("pool", (1, 2, 3)) and found["mail"] == ("farm.mail", (1, 2))
+    assert addresses.split("02@web.1") == ("2", "web.1")
+    for wrong in ("2@", "@web1", "2@all", "2@any", "a b@web1", "2@web1@web2"):
+        with pytest.raises(UnknownTarget, match=re.escape(wrong)):
+            addresses.split(wrong)

@@ -9,15 +9,17 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import nats.errors
 import nats.js.errors
+from nats.js import JetStreamContext
 
 from ipcmules.carrier.engine import Away, Raised, Refused, Taken, Taker
 from ipcmules.carrier.jetstream.connection import Connection
-from ipcmules.carrier.jetstream.looking import DELIVERIES, FARM, REASON, Looking
+from ipcmules.carrier.jetstream.looking import Looking, dead_headers
+from ipcmules.carrier.jetstream.mules import Mules
 from ipcmules.carrier.jetstream.pulls import Pull
 from ipcmules.carrier.jetstream.streams import Streams
 from ipcmules.carrier.login import Login
@@ -41,17 +43,24 @@ class JetStream:
         self,
         login: Login,
         streams: Streams,
+        addresses: Iterable[str],
         changed: Callable[[bool], None],
         about: Callable[[], dict[str, Any]],
     ) -> None:
-        """changed(whether it is there) is called when the cluster comes and goes; about() says of this host
-        what others may know.
+        """addresses: NAMEs of this host's. changed(whether it is there) is called when the cluster comes and
+        goes; about() says of this host what others may know.
         """
+        self._streams = streams
+        self._mules = Mules(streams, addresses)
         self._names = streams.names
         self._host = streams.host
         self._deadline = streams.deadline
-        self._connection = Connection(login, streams.make, self._begun, changed)
+        self._connection = Connection(login, self._make, self._begun, changed)
         self._looking = Looking(self._connection, self._names, streams.farms, about)
+
+    async def _make(self, context: JetStreamContext) -> None:
+        await self._streams.make(context)
+        await self._mules.make(context)
 
     async def _begun(self, client: Any) -> None:
         await self._looking.begun(client)
@@ -68,7 +77,18 @@ class JetStream:
 
     async def publish(self, farm: str, name: str, body: bytes, seconds: float) -> None:
         """See Engine."""
+        if "@" in farm:
+            return await self._publish_to(farm, name, body, seconds)
         await self._publish(self._names.subject(farm), body, {"Nats-Msg-Id": name}, seconds)
+
+    async def _publish_to(self, address: str, name: str, body: bytes, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        connection, names = self._connection, self._names
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(connection.ready.wait(), seconds)
+        await connection.asked(self._mules.check(connection.context, address))
+        left = until - time.monotonic()
+        await self._publish(names.mule(*address.split("@")), body, {"Nats-Msg-Id": name}, left)
 
     async def publish_signal(self, raised: Raised, name: str, seconds: float) -> None:
         """See Engine."""
@@ -113,7 +133,10 @@ class JetStream:
 
     def taker(self, farm: str) -> Taker:
         """See Engine."""
-        return Pull(self._connection, self._names.stream(farm), MEMBERS, self.back)
+        names = self._names
+        if "@" in farm:
+            return Pull(self._connection, names.mules, names.at(*farm.split("@")), self.back)
+        return Pull(self._connection, names.stream(farm), MEMBERS, self.back)
 
     def signal_takers(self) -> list[Taker]:
         """See Engine."""
@@ -146,12 +169,7 @@ class JetStream:
 
     async def dead(self, farm: str, taken: Taken, reason: str) -> None:
         """See Engine."""
-        headers = {
-            "Nats-Msg-Id": f"dead-{taken.place}",
-            FARM: farm,
-            REASON: reason,
-            DELIVERIES: str(taken.deliveries - 1),
-        }
+        headers = dead_headers(farm, taken.place, reason, taken.deliveries - 1)
         await self._publish(self._names.dead(farm), taken.body, headers, self._deadline)
         await self._confirmed(taken.token, b"+TERM")
 
@@ -174,8 +192,11 @@ class JetStream:
     async def watch(self) -> dict[str, Any]:
         """See Engine."""
         found: dict[str, Any] = await self._connection.asked(self._looking.watch())
+        found["mules"] = await self._connection.asked(self._mules.lags(self._connection.context))
         return found
 
     async def forget(self, host: str) -> bool:
         """See Engine."""
-        return bool(await self._connection.asked(self._looking.forget(host)))
+        known = bool(await self._connection.asked(self._looking.forget(host)))
+        retired = self._mules.retire(self._connection.context, host)
+        return bool(await self._connection.asked(retired)) or known

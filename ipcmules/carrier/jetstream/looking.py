@@ -24,6 +24,11 @@ FARM, REASON, DELIVERIES = "Ipcmules-Farm", "Ipcmules-Reason", "Ipcmules-Deliver
 _HOSTS = 0.5
 
 
+def dead_headers(farm: str, place: str, reason: str, deliveries: int) -> dict[str, str]:
+    """Those of a message to a farm or address that is made a dead letter. place: engine.Taken's."""
+    return {"Nats-Msg-Id": f"dead-{place}", FARM: farm, REASON: reason, DELIVERIES: str(deliveries)}
+
+
 class Looking:
     """Answers as engine.Engine says."""
 
