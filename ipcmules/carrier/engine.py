@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -81,6 +82,12 @@ class Engine(Protocol):
 
     async def forget(self, host: str) -> bool:
         """Keep no signals any more for a host that has left for good. False: none is known of that name."""
+
+    async def call(self, host: str, data: bytes, seconds: float) -> bytes:
+        """What another host answers, asked once. Raises Unknown where it is away, Refused, Away."""
+
+    def serve_calls(self, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+        """Have others that call() this host answered by answer(data)."""
 
     async def extend(self, token: str) -> None:
         """The delivery is being worked on: its deadline begins anew."""

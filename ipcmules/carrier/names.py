@@ -90,6 +90,10 @@ class Names:
         """The consumer of a host, on either stream."""
         return f"host-{_plain(host)}"
 
+    def calls(self, host: str) -> str:
+        """Where calls of functions of a host are asked for."""
+        return f"ipcmules.{self._cluster}.call.{_plain(host)}"
+
     @property
     def hosts(self) -> str:
         """Where is asked who is there."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from ipcmules.bus import log
 from ipcmules.bus.places import Places
+from ipcmules.carrier.calls import Calls
 from ipcmules.carrier.engine import Away, Engine, Refused, Unknown
 from ipcmules.cluster import questions
 from ipcmules.kernel.peers import peer, short_path
@@ -42,6 +43,7 @@ class Questions:
         self._engine = engine
         self._settle = settle
         self._about = about
+        self._calls = Calls(where, engine)
         self._connections: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -113,6 +115,8 @@ class Questions:
             if what == "done":
                 self._settle(question["token"], True)
                 return {"said": "heard"}, b""
+            if what == "call":
+                return await self._calls.ask(question, body)
             return await self._answer_command(question)
         except Refused as error:
             return {"said": "refused", "why": str(error), "unknown": isinstance(error, Unknown)}, b""

@@ -100,6 +100,19 @@ def ask(where: Places, head: dict[str, Any], body: bytes, seconds: float) -> tup
     return _ask(_connect(where), packed, seconds)
 
 
+def ask_once(
+    where: Places, head: dict[str, Any], body: bytes, seconds: float
+) -> tuple[dict[str, Any], bytes]:
+    """As ask(), and never a second time: Away where nothing was sent, OSError where something may have
+    been.
+    """
+    try:
+        connection = _connect(where)
+    except OSError as error:
+        raise Away(str(error)) from error
+    return _ask(connection, questions.pack(head, body), seconds)
+
+
 def _connect(where: Places) -> socket.socket:
     connection = Socket(socket.AF_UNIX)
     try:

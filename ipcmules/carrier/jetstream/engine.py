@@ -17,6 +17,7 @@ import nats.js.errors
 from nats.js import JetStreamContext
 
 from ipcmules.carrier.engine import Away, Raised, Refused, Taken, Taker
+from ipcmules.carrier.jetstream.calling import Answering, Calling
 from ipcmules.carrier.jetstream.connection import Connection
 from ipcmules.carrier.jetstream.looking import Looking, dead_headers
 from ipcmules.carrier.jetstream.mules import Mules
@@ -56,6 +57,7 @@ class JetStream:
         self._host = streams.host
         self._deadline = streams.deadline
         self._connection = Connection(login, self._make, self._begun, changed)
+        self._calling = Calling(self._connection, streams.names, streams.host)
         self._looking = Looking(self._connection, self._names, streams.farms, about)
 
     async def _make(self, context: JetStreamContext) -> None:
@@ -64,6 +66,7 @@ class JetStream:
 
     async def _begun(self, client: Any) -> None:
         await self._looking.begun(client)
+        await self._calling.begun(client)
 
     async def run(self) -> None:
         """See Engine."""
@@ -143,6 +146,18 @@ class JetStream:
         names, host = self._names, self._names.of_host(self._host)
         places = ((names.broadcasts, host), (names.signals, host), (names.signals, ANY))
         return [Pull(self._connection, *each, self.back) for each in places]
+
+    # Calls
+
+    async def call(self, host: str, data: bytes, seconds: float) -> bytes:
+        """See Engine."""
+        return await self._calling.call(host, data, seconds)
+
+    def serve_calls(self, answer: Answering) -> None:
+        """See Engine."""
+        self._calling.answer = answer
+
+    # The ends of deliveries
 
     async def extend(self, token: str) -> None:
         """See Engine."""
