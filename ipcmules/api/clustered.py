@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ipcmules.cluster import addresses, client, outbox
 from ipcmules.errors import UnknownTarget
+from ipcmules.kernel.exhaustion import importing
 from ipcmules.member import membership
 from ipcmules.member.membership import Membership
 
@@ -28,6 +29,23 @@ def sender(member: Membership, target: str | bytes) -> Callable[[bytes, float | 
         return client.publish(member.where, farm, message, timeout, member.post.check_alive)
 
     return send
+
+
+def send_on(
+    member: Membership, farm: str | bytes, message: bytes, timeout: float | None, priority: int
+) -> bool | None:
+    """Send to a farm of the cluster without waiting for it; None where it is none. timeout: seconds, while
+    too many are under way already.
+    """
+    name = _name(farm)
+    if not _is_clustered(member, name):
+        return None
+    _check(name, priority)
+    with importing:
+        from ipcmules.cluster import pipeline
+
+    post = member.post
+    return pipeline.send(member.where, name, message, timeout, post.check_alive, post.keep)
 
 
 def store_and_forward(target: int | str | bytes, message: bytes, priority: int) -> bool:

@@ -6,6 +6,7 @@ parts under it; keeps no state but what makes the common call short.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -92,14 +93,16 @@ def farm_msg(
     priority: int = 0,
     *,
     store_and_forward: bool = False,
+    wait: bool = True,
 ) -> bool:
     """Send a message to a farm: the first available mule of it receives it.
 
     Arguments, result and errors as in mule_msg. Of a farm of the cluster (--cluster-farm) the mule may be on
     any host, and True means that the cluster has stored the message; with store_and_forward that it is on
-    this host's disk, from where it is sent on. From uWSGI's farm_msg(farm, message).
+    this host's disk, from where it is sent on; with wait=False that it is on its way, and flush() waits until
+    it is stored. From uWSGI's farm_msg(farm, message).
     """
-    if timeout is None and type(message) is bytes and type(farm) is str and not store_and_forward:
+    if timeout is None and type(message) is bytes and type(farm) is str and wait and not store_and_forward:
         # As in mule_msg().
         try:
             send = _senders[farm]
@@ -111,7 +114,22 @@ def farm_msg(
             return _send_again(message, farm, None, priority)
     if not isinstance(farm, (str, bytes)):
         raise UnknownTarget(f"farm_msg() takes the name of a farm first, not {farm!r}")
+    if not wait and not store_and_forward:
+        data = message if type(message) is bytes else _as_bytes(message, "farm_msg")
+        return _send_on(data, farm, None if timeout is None else checked_timeout(timeout), priority)
     return mule_msg(message, farm, timeout, priority, store_and_forward=store_and_forward)
+
+
+def _send_on(message: bytes, farm: str | bytes, timeout: float | None, priority: int) -> bool:
+    """Send without waiting for the cluster; to a farm of this bus as ever."""
+    if inlining.current is None and membership.current().description.config.cluster:
+        with importing:
+            from ipcmules.api import clustered
+
+        sent = clustered.send_on(membership.current(), farm, message, timeout, priority)
+        if sent is not None:
+            return sent
+    return _send(message, farm, timeout, priority)
 
 
 def _store(message: bytes, target: int | str | bytes, priority: int) -> bool:
@@ -295,13 +313,15 @@ def _not_a_mule(call: str) -> NotAMule:
 
 
 def flush(timeout: float | None = None) -> bool:
-    """True: whatever a send has accepted is out of this process's hands. timeout: seconds, not needed.
+    """Wait until the cluster has stored what this process has sent with farm_msg(..., wait=False).
 
-    From the time when messages waited in the process that sent them.
+    timeout: seconds, None for ever. Returns False when it is over. What the cluster has refused is a dead
+    letter of this bus then. Whatever else a send has accepted is out of this process's hands: True at once.
     """
     if timeout is not None:
         checked_timeout(timeout)
-    return True
+    pipeline = sys.modules.get("ipcmules.cluster.pipeline")
+    return True if pipeline is None else bool(pipeline.flush(timeout))
 
 
 def install_mule_msg_hook(hook: Callable[[bytes], Any]) -> None:

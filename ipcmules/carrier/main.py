@@ -101,6 +101,7 @@ class Carrier:
             await asyncio.sleep(_LOOK)
         outgoing.tell()
         await incoming.hand_back(_LAST)
+        await questions.finish(_LAST)
         await engine.close()
 
     def _changed(self, is_there: bool) -> None:

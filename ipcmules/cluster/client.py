@@ -97,7 +97,7 @@ def ask(where: Places, head: dict[str, Any], body: bytes, seconds: float) -> tup
             return _ask(connection, packed, seconds)
         except (ConnectionError, BrokenPipeError):
             pass  # the carrier that it led to has ended: perhaps there is another one
-    return _ask(_connect(where), packed, seconds)
+    return _ask(connect(where), packed, seconds)
 
 
 def ask_once(
@@ -107,13 +107,14 @@ def ask_once(
     been.
     """
     try:
-        connection = _connect(where)
+        connection = connect(where)
     except OSError as error:
         raise Away(str(error)) from error
     return _ask(connection, questions.pack(head, body), seconds)
 
 
-def _connect(where: Places) -> socket.socket:
+def connect(where: Places) -> socket.socket:
+    """A connection of its own to the carrier. Raises OSError where there is none."""
     connection = Socket(socket.AF_UNIX)
     try:
         with short_path(questions.socket_path(where)) as path:
