@@ -133,6 +133,8 @@ class BusConfig(Mules, App, Messages, Events, Spooler, Processes, Sockets, Clust
                 raise ConfigError(f"farm {each.name!r} is a cluster's, and there is none: add --cluster URL")
             if names.count(each.name) > 1:
                 raise ConfigError(f"farm {each.name!r} is given twice")
+        if self.cluster_key and not self.cluster_cert:
+            raise ConfigError("--cluster-key is the key of a certificate: add --cluster-cert FILE")
         for number in self.cluster_mules:
             if not self.cluster:
                 raise ConfigError("--cluster-mules without a cluster: add --cluster URL")

@@ -85,10 +85,10 @@ def _cluster(text: str) -> tuple[str, ...]:
                 "a URL with a user or a token would be seen by ps: give it without, and what to log in "
                 "with by --cluster-credentials FILE, or the whole URL in the variable IPCMULES_CLUSTER"
             )
-        host, colon, port = each.removeprefix("nats://").rpartition(":")
-        if not each.startswith("nats://") or not colon or not host or not port.isdecimal():
+        host, colon, port = each.removeprefix("nats://").removeprefix("tls://").rpartition(":")
+        if not each.startswith(("nats://", "tls://")) or not colon or not host or not port.isdecimal():
             raise ConfigError(
-                f"{each!r} is no server of NATS: write nats://HOST:PORT, such as nats://10.0.0.5:4222"
+                f"{each!r} is no server of NATS: write nats://HOST:PORT, such as nats://10.0.0.5:4222, or tls://"
             )
     if not found:
         raise ConfigError(f"{text!r} names no server: write nats://HOST:PORT")

@@ -101,8 +101,40 @@ class Cluster:
         Option(
             "cluster-credentials",
             Text("file", "FILE", name="credentials file", complete="file"),
-            "What to log in with: a line, USER:PASSWORD or a token.",
+            "What to log in with: a line, USER:PASSWORD or a token; or a .creds file, or an nkey's seed.",
             OURS,
             argument="",
+        ),
+    )
+    cluster_ca: str = entry(
+        "",
+        Option(
+            "cluster-ca",
+            Text("file", "FILE", name="cluster ca", complete="file"),
+            "Certificates that the servers' are verified by; all is encrypted then.",
+            OURS,
+            argument="",
+            default="the system's",
+        ),
+    )
+    cluster_cert: str = entry(
+        "",
+        Option(
+            "cluster-cert",
+            Text("file", "FILE", name="cluster certificate", complete="file"),
+            "This host's certificate, for servers that verify it.",
+            OURS,
+            argument="",
+        ),
+    )
+    cluster_key: str = entry(
+        "",
+        Option(
+            "cluster-key",
+            Text("file", "FILE", name="cluster key", complete="file"),
+            "The key of that certificate.",
+            OURS,
+            argument="",
+            default="in the same file",
         ),
     )
