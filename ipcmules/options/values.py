@@ -60,6 +60,25 @@ def farm(text: str) -> Farm:
     return Farm(name, tuple(int(part) for part in parts))
 
 
+def cluster_servers(text: str) -> tuple[str, ...]:
+    """URLs of NATS servers, from texts with commas between them. Raises ConfigError."""
+    found = tuple(each.strip() for each in text.split(",") if each.strip())
+    for each in found:
+        if "@" in each:  # not repeated here: it may hold a password
+            raise ConfigError(
+                "a URL with a user or a token would be seen by ps: give it without, and what to log in "
+                "with by --cluster-credentials FILE, or the whole URL in the variable IPCMULES_CLUSTER"
+            )
+        host, colon, port = each.removeprefix("nats://").removeprefix("tls://").rpartition(":")
+        if not each.startswith(("nats://", "tls://")) or not colon or not host or not port.isdecimal():
+            raise ConfigError(
+                f"{each!r} is no server of NATS: write nats://HOST:PORT, such as nats://10.0.0.5:4222, or tls://"
+            )
+    if not found:
+        raise ConfigError(f"{text!r} names no server: write nats://HOST:PORT")
+    return found
+
+
 def cluster_farm(text: str) -> Farm:
     """A Farm from --cluster-farm's value: as farm(), or a name alone, whose members are other hosts'."""
     return farm(text) if ":" in text else Farm(text, ())
