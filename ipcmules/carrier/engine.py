@@ -21,12 +21,15 @@ class Away(Exception):
 
 @dataclass(frozen=True)
 class Taken:
-    """A delivery of a message. token: by which it is acknowledged. place: the same each time."""
+    """A delivery of a message. token: by which it is acknowledged. place: the same each time. large: what the
+    engine knows its body by where that was too large for one message.
+    """
 
     token: str
     place: str
     deliveries: int
     body: bytes
+    large: str = ""
 
 
 @dataclass(frozen=True)

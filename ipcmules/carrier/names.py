@@ -12,6 +12,8 @@ FORMAT_KEY, FORMAT = "ipcmules", "1"
 ALL, ANY = "all", "any"
 #: The consumer that all members of a farm share.
 MEMBERS = "members"
+#: What subjects of messages end with that are no references to large ones: those end with a name.
+WHOLE = "m"
 
 
 def _plain(name: str) -> str:
@@ -28,18 +30,27 @@ class Names:
         """The stream of a farm's messages."""
         return f"ipcmules-{self._cluster}-farm-{_plain(farm)}"
 
-    def subject(self, farm: str) -> str:
-        """Where a farm's messages are published."""
-        return f"ipcmules.{self._cluster}.farm.{_plain(farm)}"
+    def subject(self, farm: str, name: str = WHOLE) -> str:
+        """Where a farm's messages are published. name: of a large one, '*' for all."""
+        return f"ipcmules.{self._cluster}.farm.{_plain(farm)}.{name}"
 
     @property
     def dead_stream(self) -> str:
         """The stream of dead letters."""
         return f"ipcmules-{self._cluster}-dead"
 
-    def dead(self, farm: str) -> str:
-        """Where a farm's dead letters are published; '*' is every farm's."""
-        return f"ipcmules.{self._cluster}.dead.{farm if farm == '*' else _plain(farm)}"
+    def dead(self, farm: str, name: str = WHOLE) -> str:
+        """Where a farm's dead letters are published; '*' is every farm's. name: as of subject()."""
+        return f"ipcmules.{self._cluster}.dead.{farm if farm == '*' else _plain(farm)}.{name}"
+
+    @property
+    def pieces(self) -> str:
+        """The stream of what is too large for one message."""
+        return f"ipcmules-{self._cluster}-large"
+
+    def piece(self, farm: str, name: str) -> str:
+        """Where the pieces of a large message to a farm, or address, are published; '*' for all."""
+        return f"ipcmules.{self._cluster}.large.{_plain(farm)}.{name}"
 
     @property
     def broadcasts(self) -> str:
@@ -66,9 +77,9 @@ class Names:
         """The stream of messages to mules of certain hosts."""
         return f"ipcmules-{self._cluster}-mules"
 
-    def mule(self, name: str, host: str) -> str:
-        """Where messages to an address, NAME@HOST, are published; '*' is every one."""
-        return f"ipcmules.{self._cluster}.mule.{_plain(host)}.{_plain(name)}"
+    def mule(self, name: str, host: str, large: str = WHOLE) -> str:
+        """Where messages to an address, NAME@HOST, are published; '*' is every one. large: see subject()."""
+        return f"ipcmules.{self._cluster}.mule.{_plain(host)}.{_plain(name)}.{large}"
 
     @staticmethod
     def at(name: str, host: str) -> str:
@@ -76,9 +87,9 @@ class Names:
         return f"{_plain(name)}@{_plain(host)}"
 
     def mule_of(self, consumer: str) -> str:
-        """Where messages to the address of a consumer are published."""
+        """Where all messages to the address of a consumer are published."""
         name, _, host = consumer.partition("@")
-        return self.mule(name, host)
+        return self.mule(name, host, "*")
 
     @staticmethod
     def spoken(consumer: str) -> str:

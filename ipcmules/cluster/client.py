@@ -31,6 +31,8 @@ _DONE = 5.0
 _LATER = 2.0
 #: So long a question without an end waits before it looks whether the bus still lives, seconds.
 _LOOK = 1.0
+#: So many bytes of a large message are stored in a second, at least: one try takes longer for it.
+_A_SECOND = 4 << 20
 
 _idle: list[socket.socket] = []
 
@@ -51,11 +53,12 @@ def publish(
     """
     called = outbox.name()
     deadline = None if timeout is None else time.monotonic() + max(timeout, FIRST)
+    longest = _LOOK + len(body) / _A_SECOND
     while True:
-        left = _LOOK if deadline is None else deadline - time.monotonic()
+        left = longest if deadline is None else deadline - time.monotonic()
         if left <= 0:
             return False
-        allowed = min(left, _LOOK)
+        allowed = min(left, longest)
         head = {"do": "publish", "farm": farm, "name": called, "seconds": allowed}
         try:
             answer, _ = ask(where, head, body, allowed + _LATER)

@@ -105,7 +105,7 @@ def test_a_carrier_goes_on_with_its_predecessors_hand(bus_env: object, bus_name:
 def test_names_with_dots_are_no_other_names() -> None:
     one, two = Names("shop.eu"), Names("shop")
     assert one.stream("a.b") == "ipcmules-shop%eu-farm-a%b"
-    assert one.subject("a.b").count(".") == 3 and two.raised("web.1") == "ipcmules.shop.signal.host.web%1"
+    assert one.subject("a.b").count(".") == 4 and two.raised("web.1") == "ipcmules.shop.signal.host.web%1"
     assert two.raised("all") == "ipcmules.shop.signal.all" != two.raised_at("all")
 
 

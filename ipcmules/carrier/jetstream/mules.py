@@ -17,6 +17,7 @@ from nats.js.api import ConsumerInfo, RetentionPolicy
 from ipcmules.bus import log
 from ipcmules.carrier.engine import Unknown
 from ipcmules.carrier.jetstream.looking import dead_headers
+from ipcmules.carrier.jetstream.pulls import LARGE
 from ipcmules.carrier.jetstream.streams import Streams
 from ipcmules.carrier.names import Names
 
@@ -33,17 +34,17 @@ class Mules:
         """addresses: NAMEs of this host's."""
         self._streams = streams
         self._names: Names = streams.names
-        self._addresses = tuple(addresses)
+        self.addresses = tuple(addresses)
         self._found: dict[str, float] = {}
 
     async def make(self, context: JetStreamContext) -> None:
         """What must exist for this host: as Streams.make()."""
         names, host = self._names, self._streams.host
         stream = names.mules
-        await self._streams.stream(context, stream, [names.mule("*", "*")], RetentionPolicy.WORK_QUEUE)
-        for each in self._addresses:
-            await self._streams.consumer(context, stream, names.at(each, host), names.mule(each, host))
-        await self.retire(context, host, self._addresses)
+        await self._streams.stream(context, stream, [names.mule("*", "*", "*")], RetentionPolicy.WORK_QUEUE)
+        for each in self.addresses:
+            await self._streams.consumer(context, stream, names.at(each, host), names.mule(each, host, "*"))
+        await self.retire(context, host, self.addresses)
 
     async def retire(self, context: JetStreamContext, host: str, but: Iterable[str] = ()) -> bool:
         """A host has no other addresses than these any more: what waits for others becomes dead letters.
@@ -75,7 +76,10 @@ class Mules:
             at = (raw.seq or at) + 1
             headers = dead_headers(address, f"{names.mules}-{raw.seq}", f"{address} is there no more", 0)
             # Not by the engine, which waits until all this exists.
-            await context.publish(names.dead(address), raw.data or b"", headers=headers)
+            if large := (raw.headers or {}).get(LARGE):
+                headers[LARGE] = large
+            subject_of_it = names.dead(address, (raw.subject or "").rpartition(".")[2])
+            await context.publish(subject_of_it, raw.data or b"", headers=headers)
             with contextlib.suppress(nats.js.errors.APIError):  # done meanwhile
                 await context.delete_msg(names.mules, raw.seq or 0)
             count += 1

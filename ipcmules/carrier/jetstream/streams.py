@@ -42,9 +42,9 @@ class Streams:
         names, host = self.names, self.names.of_host(self.host)
         for farm in self.farms:
             stream = names.stream(farm)
-            await self.stream(context, stream, [names.subject(farm)], RetentionPolicy.WORK_QUEUE)
+            await self.stream(context, stream, [names.subject(farm, "*")], RetentionPolicy.WORK_QUEUE)
             await self.consumer(context, stream, MEMBERS)
-        await self.stream(context, names.dead_stream, [names.dead("*")], RetentionPolicy.LIMITS)
+        await self.stream(context, names.dead_stream, [names.dead("*", "*")], RetentionPolicy.LIMITS)
         await self.stream(context, names.broadcasts, [names.raised(ALL)], RetentionPolicy.INTEREST)
         # What was raised for all before this host was known is not for it.
         await self.consumer(context, names.broadcasts, host, policy=DeliverPolicy.NEW)
