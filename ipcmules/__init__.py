@@ -78,15 +78,13 @@ if TYPE_CHECKING:
     from ipcmules.api.counters import (
         counter as counter,
     )
+    from ipcmules.api.finding import task as task
     from ipcmules.api.flows import (
         chain as chain,
         group as group,
         spool_many as spool_many,
     )
-    from ipcmules.api.handles import (
-        Task as Task,
-        task as task,
-    )
+    from ipcmules.api.handles import Task as Task
     from ipcmules.api.locks import (
         Lock as Lock,
         is_locked as is_locked,
@@ -169,8 +167,9 @@ _PUBLIC = {
     "ipcmules.api.async_handles": ("AsyncTask",),
     "ipcmules.api.caches": ("cache",),
     "ipcmules.api.counters": ("counter",),
+    "ipcmules.api.finding": ("task",),
     "ipcmules.api.flows": ("chain", "group", "spool_many"),
-    "ipcmules.api.handles": ("Task", "task"),
+    "ipcmules.api.handles": ("Task",),
     "ipcmules.api.locks": ("Lock", "is_locked", "lock", "unlock"),
     "ipcmules.api.messages": (
         "farm_get_msg",

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
-from ipcmules.api import awaited, handles, locks, presence, tasks, threads
+from ipcmules.api import awaited, finding, locks, presence, tasks, threads
 from ipcmules.api import messages as sending
 from ipcmules.api import rpc as calls
 from ipcmules.api.async_handles import AsyncTask, awaitable
@@ -81,7 +81,7 @@ async def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> A
 
 def task(id: str | bytes, spooler: str | bytes | None = None) -> AsyncTask:
     """As ipcmules.task; the handle's result(), wait() and cancel() are awaited."""
-    return awaitable(handles.task(id, spooler))
+    return awaitable(finding.task(id, spooler))
 
 
 async def rpc(

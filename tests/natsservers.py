@@ -20,9 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from support import run_cli, wait_until
+from support import Launcher, run_cli, wait_until
 
 _FOUND = shutil.which(
     "nats-server", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -110,6 +111,19 @@ class Servers:
             if each.process is not None:
                 each.send(signal.SIGCONT)
             each.kill()
+
+
+def carrier_of(launcher: Launcher) -> psutil.Process:
+    """The carrier of a bus."""
+
+    def look() -> psutil.Process | None:
+        for each in psutil.Process(launcher.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if each.cmdline() and each.cmdline()[0].endswith(" carrier"):
+                    return each
+        return None
+
+    return wait_until(look, what="a carrier")
 
 
 def cluster_of(bus: str) -> dict[str, Any] | None:

@@ -136,7 +136,12 @@ class Whole:
         task = task_of(self.title, self.plan(False))
         envelope = {"spooler": spooler, "at": at, "priority": priority}
         task |= {key: value for key, value in envelope.items() if value is not None}
-        spooling.target("" if spooler is None else str(spooler), "a chain or group")
+        writer, _spools = spooling.target("" if spooler is None else str(spooler), "a chain or group")
+        if writer.shown != writer.directory:
+            raise SpoolError(
+                "a chain or group is not for a spooler of the cluster, whose parts could be on several "
+                "hosts: name a spooler of this host; its functions may enqueue into the cluster's"
+            )
         return spooling.spool(task)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The handle of a task: what became of it, waiting for it, cancelling it; and task(), which finds it again.
+"""The handle of a task: what became of it, waiting for it, cancelling it.
 
 A handle is a str, the path of the task's file, so that code for uWSGI goes on as it was. It knows the spool
 directory and asks its files each time; no bus is needed.
@@ -6,13 +6,11 @@ directory and asks its files each time; no bus is needed.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipcmules.errors import (
-    NotAttached,
     TaskCancelled,
     TaskError,
     TaskExpired,
@@ -29,6 +27,10 @@ if TYPE_CHECKING:
 _RARELY = 5.0
 #: Without a watch: the first pause, and the longest, seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.04
+#: What the handle of a task of the cluster begins with (cluster/tasks.py), and between two questions there at
+#: most.
+CLUSTER = "cluster:"
+_LONGEST_QUESTION = 0.25
 
 
 class Progress(NamedTuple):
@@ -75,7 +77,15 @@ class Task(str):
         with importing:
             from ipcmules.spooler import standing
 
+        if self._is_clusters:
+            found: Standing = clustered().ask_standing(self._directory, self._name)[0]
+            return found
         return standing.of(self._directory, self._name) if self else standing.Standing(standing.UNKNOWN)
+
+    @property
+    def _is_clusters(self) -> bool:
+        """True for a task of the cluster: it has no file."""
+        return self._directory.startswith(CLUSTER)
 
     def status(self) -> str:
         """How it stands now.
@@ -106,6 +116,9 @@ class Task(str):
 
         if not self:
             return None
+        if self._is_clusters:
+            found = clustered().ask_standing(self._directory, self._name)[1]
+            return None if found is None else Progress(**found)
         end = outcomes.read(self._directory, self._name)
         said = outcomes.progress_of(self._directory, self._name) if end is None else end.progress
         return None if said is None else Progress(**said)
@@ -155,7 +168,7 @@ class Task(str):
         while True:
             changed.clear()
             with _Watched(str(self), wake) as watched:
-                found = self._standing()
+                found = await self._stands() if self._is_clusters else self._standing()
                 if _is_over(found):
                     return found
                 longest = _RARELY if watched else pause
@@ -166,7 +179,22 @@ class Task(str):
                 try:
                     await asyncio.wait_for(changed.wait(), longest)
                 except asyncio.TimeoutError:
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    pause = min(2 * pause, self._longest_pause)
+
+    async def _stands(self) -> Standing:
+        with importing:
+            from ipcmules.api import threads
+
+        found: Standing = await threads.call("status", self._waited)
+        return found
+
+    def _waited(self) -> Standing:
+        """As _standing(), for who waits: while nobody answers it is not over."""
+        return clustered().patient(self._standing) if self._is_clusters else self._standing()
+
+    @property
+    def _longest_pause(self) -> float:
+        return _LONGEST_QUESTION if self._is_clusters else _LONGEST_PAUSE
 
     def _wait(self, timeout: float | None) -> Standing:
         with importing:
@@ -178,7 +206,7 @@ class Task(str):
         while True:
             changed.clear()
             with _Watched(str(self), changed.set) as watched:
-                found = self._standing()
+                found = self._waited()
                 if _is_over(found):
                     return found
                 left = None if deadline is None else deadline - time.monotonic()
@@ -186,7 +214,7 @@ class Task(str):
                     raise self._too_late(found, timeout)
                 longest = _RARELY if watched else pause
                 if not changed.wait(longest if left is None else min(left, longest)):
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    pause = min(2 * pause, self._longest_pause)
 
     def _too_late(self, found: Standing, timeout: float | None) -> TaskTimeout:
         return TaskTimeout(
@@ -206,7 +234,7 @@ class Task(str):
             raise TaskCancelled(f"task {self.id} was {end.state}: {end.reason}")
         if not end.encoding:
             raise TaskUnknown(f"task {self.id} succeeded, but {end.reason}")
-        if end.encoding == "pickle":
+        if end.encoding == "pickle" and not self._is_clusters:
             directory.check(self._directory)
         try:
             return outcomes.unpack(end)
@@ -243,6 +271,8 @@ class Task(str):
 
         if not self:
             return False
+        if self._is_clusters:
+            return bool(clustered().cancel(self._directory, self._name, grace))
         deadline = None if grace is None else time.monotonic() + grace
         while not _is_over(found := self._standing()):
             if found.status != standing.RUNNING or not found.pid:
@@ -277,6 +307,14 @@ class Task(str):
                 from ipcmules.spooler import flows
 
             flows.cancel_parts(self._directory, self._name)
+
+
+def clustered() -> Any:
+    """What knows of tasks of the cluster, imported where there are some."""
+    with importing:
+        from ipcmules.api import clustered_tasks
+
+    return clustered_tasks
 
 
 def handle(path: str, directory: str) -> Task:
@@ -315,85 +353,3 @@ class _Watched:
     def __exit__(self, *_error: object) -> None:
         if self._watch is not None:
             self._watcher.remove(self._watch, self._wake)
-
-
-def task(id: str | bytes, spooler: str | bytes | None = None) -> Task:
-    """The handle of a task that was enqueued before, perhaps by another process.
-
-    id: a handle's .id, the path of the file, or an ID of `ipcmules tasks list`; a priority before it may be
-        left out.
-    spooler: the spool directory; without it that of the path, else those of the bus: the first in which
-        something is known of it.
-
-    A handle is returned in any case; its status may be unknown. Raises NotAttached for an ID on no bus,
-    ValueError for what is no ID.
-    """
-    with importing:
-        from ipcmules.spooler import standing
-
-    if isinstance(id, Task) and spooler is None:
-        return id
-    text = os.fsdecode(id)
-    where, name = _parted(text)
-    if not name:
-        raise ValueError(f"task({text!r}): give a task's .id, or the path of its file")
-    if spooler is not None:
-        where = _place(os.fsdecode(spooler))
-    if where and ("/" in name or os.path.lexists(f"{where}/{name}")):
-        return handle(f"{where}/{name}", where)
-    places = [where] if where else _directories(text)
-    for each in places:
-        found = handle(f"{each}/{name}", each)
-        if found.status() != standing.UNKNOWN:
-            return found
-    located = ((each, standing.locate(each, name)) for each in places)
-    return next(
-        (handle(f"{each}/{there}", each) for each, there in located if there != name),
-        handle(f"{places[0]}/{name}", places[0]),
-    )
-
-
-def _parted(text: str) -> tuple[str, str]:
-    """The spool directory that a path tells ("" for an ID), and the task's name in it ("" for no task)."""
-    with importing:
-        from ipcmules.spooler import names
-
-    *above, last = text.split("/")
-    if not text.startswith("/") and all(map(names.is_priority, above)):
-        bare = last if names.is_task(last) else names.TASK + last
-        return "", "/".join((*above, bare)) if last else ""
-    if not names.is_task(last):
-        return "", ""
-    directory = os.path.realpath(os.path.dirname(text))
-    numbers: list[str] = []
-    while names.is_priority(os.path.basename(directory)):
-        directory, number = os.path.split(directory)
-        numbers.insert(0, number)
-    if os.path.basename(directory) == names.DEAD and not numbers:
-        directory = os.path.dirname(directory)
-    return directory, "/".join((*numbers, last))
-
-
-def _place(spooler: str) -> str:
-    """A spool directory by its path, or, on a bus, by its name."""
-    with importing:
-        from ipcmules.member import membership
-
-    member = membership.find()
-    declared = () if member is None else member.description.config.spoolers
-    named = next((each.directory for each in declared if each.name and each.name == spooler), "")
-    return named or os.path.realpath(spooler)
-
-
-def _directories(text: str) -> list[str]:
-    with importing:
-        from ipcmules.member import membership
-
-    member = membership.find()
-    declared = [] if member is None else [each.directory for each in member.description.config.spoolers]
-    if not declared:
-        raise NotAttached(
-            f"task({text!r}): this process is on no bus with a spooler: name the spool directory "
-            "(spooler='/path'), or give the path of the task's file"
-        )
-    return declared

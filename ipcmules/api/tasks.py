@@ -81,7 +81,7 @@ def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> Task:
         found = _targets[spooler] = _open(member, spooler)
     writer, spools = found
     name = _put(writer, spools, request)
-    directory = writer.directory
+    directory = writer.shown
     return handle(f"{directory}/{name}", directory)
 
 
@@ -114,7 +114,7 @@ def put_many(requests: list[Request], what: str) -> list[Task]:
     except BaseException:
         writer.take_back(found)
         raise
-    directory = writer.directory
+    directory = writer.shown
     return [handle(f"{directory}/{name}", directory) for name in found]
 
 
@@ -140,6 +140,12 @@ def spool_unique(task: Mapping[Any, Any], function: str, key: str, until: str) -
         return ran
     request = _import_reader()(task)
     writer, spools = target(request.spooler, "unique=")
+    if writer.shown != writer.directory:
+        with importing:
+            from ipcmules.api import clustered_tasks
+
+        name = clustered_tasks.spool_unique(writer.shown, request, function, key, until)
+        return handle(f"{writer.shown}/{name}", writer.shown)
     name, is_new = unique.put(writer, request, function, key, until)
     if is_new:
         wake(writer, spools, name)
@@ -246,6 +252,13 @@ def _open(member: Membership | None, spooler: str) -> tuple[Writer, Spools | Non
 
     if member is not None:
         config = member.description.config
+        if config.cluster_spoolers:
+            with importing:
+                from ipcmules.api import clustered_tasks
+
+            clustered = clustered_tasks.writer(member, spooler)
+            if clustered is not None:
+                return clustered, None
         with importing:
             from ipcmules.spooler import names
 

@@ -7,10 +7,11 @@ and its processes.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+import os
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from ipcmules.bus.places import check_name
+from ipcmules.bus.places import check_name, places
 from ipcmules.errors import ConfigError
 from ipcmules.options.app import App
 from ipcmules.options.areas import AreaSpec
@@ -146,6 +147,37 @@ class BusConfig(Mules, App, Messages, Events, Spooler, Processes, Sockets, Clust
         # What the cluster sends to members here waits in a farm of this bus.
         ours = tuple(each for each in self.cluster_farms if each.mules and each not in self.farms)
         object.__setattr__(self, "farms", (*self.farms, *ours))
+        if self.cluster_spoolers:
+            self._settle_cluster_spoolers()
+
+    def _settle_cluster_spoolers(self) -> None:
+        if not self.named:
+            raise ConfigError(
+                "a bus without a name keeps nothing after its end, and tasks on their way to the cluster "
+                "must not be lost: give Bus() a name"
+            )
+        names = [each.name for each in self.cluster_spoolers]
+        for each in self.cluster_spoolers:
+            check_name(each.name, "spooler")
+            if not self.cluster:
+                raise ConfigError(
+                    f"spooler {each.name!r} is a cluster's, and there is none: add --cluster URL"
+                )
+            of_this_host = [one.name for one in self.spoolers if not one.directory.endswith("/hand")]
+            if names.count(each.name) > 1 or each.name in of_this_host:
+                raise ConfigError(f"spooler {each.name!r} is given twice")
+        where = places(self.name)
+        above = f"{os.path.realpath(where.state)}/tasks-{where.digest}"
+        settled = tuple(
+            each if each.directory else replace(each, directory=f"{above}/{each.name}")
+            for each in self.cluster_spoolers
+        )
+        object.__setattr__(self, "cluster_spoolers", settled)
+        # What the cluster gives to spoolers here is in a directory of this bus while they have it.
+        given = (replace(each, directory=f"{each.directory}/hand") for each in settled if not each.external)
+        object.__setattr__(
+            self, "spoolers", (*self.spoolers, *(new for new in given if new not in self.spoolers))
+        )
 
     def _check_farms(self) -> None:
         seen: set[str] = set()
@@ -175,6 +207,8 @@ class BusConfig(Mules, App, Messages, Events, Spooler, Processes, Sockets, Clust
         values["farms"] = tuple(Farm(each["name"], tuple(each["mules"])) for each in data["farms"])
         given = data.get("cluster_farms", ())
         values["cluster_farms"] = tuple(Farm(each["name"], tuple(each["mules"])) for each in given)
+        spoolers = data.get("cluster_spoolers", ())
+        values["cluster_spoolers"] = tuple(SpoolDir(**each) for each in spoolers)
         values["crons"] = tuple(CronCommand(**each) for each in data["crons"])
         values["signal_events"] = tuple(SignalEvent(**each) for each in data["signal_events"])
         values["spoolers"] = tuple(SpoolDir(**each) for each in data["spoolers"])

@@ -16,10 +16,13 @@ from ipcmules.carrier.hand import Hand
 from ipcmules.carrier.incoming import Incoming
 from ipcmules.carrier.jetstream.engine import JetStream
 from ipcmules.carrier.jetstream.streams import Streams
+from ipcmules.carrier.jetstream.task_names import TaskNames
+from ipcmules.carrier.jetstream.task_streams import TaskStreams
 from ipcmules.carrier.names import Names
 from ipcmules.carrier.outgoing import Outgoing
 from ipcmules.carrier.questions import Questions
 from ipcmules.carrier.signals import Signals
+from ipcmules.carrier.tasks.spoolers import Spoolers
 from ipcmules.cluster import addresses
 from ipcmules.errors import ConfigError
 from ipcmules.kernel import processes, stray
@@ -78,29 +81,38 @@ class Carrier:
             addresses.of(config),
             self._changed,
             self._about,
+            TaskStreams(
+                TaskNames(config.cluster_name),
+                tuple(each.name for each in config.cluster_spoolers),
+                config.cluster_deadline,
+                config.cluster_replicas,
+            ),
         )
+        self._spoolers = spoolers = Spoolers(member, engine.tasks, self._host)
         self._incoming = incoming = Incoming(
             member, engine, Hand(member.where, member.description.generation), self._host
         )
         generation = member.description.generation
         outgoing = Outgoing(member.where, generation, engine, incoming.settle)
         incoming.begin()
+        spoolers.begin()
         signals = Signals(member, engine)
         signals.begin()
         outgoing.tell()
-        questions = Questions(member.where, engine, incoming.settle, self._about)
-        works = [asyncio.ensure_future(each.run()) for each in (engine, outgoing, questions)]
+        questions = Questions(member.where, engine, incoming.settle, self._about, spoolers.answers)
+        works = [asyncio.ensure_future(each.run()) for each in (engine, outgoing, questions, spoolers)]
         end = asyncio.ensure_future(ended.wait())
         done, _ = await asyncio.wait({*works, end}, return_when=asyncio.FIRST_COMPLETED)
         for each in done - {end}:
             each.result()  # raises: the master starts another carrier
         signals.stop()
         incoming.stop_asking()
+        spoolers.stop_asking()
         until = time.monotonic() + config.mercy
-        while incoming.working() and time.monotonic() < until:
+        while (incoming.working() or spoolers.working()) and time.monotonic() < until:
             await asyncio.sleep(_LOOK)
         outgoing.tell()
-        await incoming.hand_back(_LAST)
+        await asyncio.gather(incoming.hand_back(_LAST), spoolers.hand_back(_LAST))
         await questions.finish(_LAST)
         await engine.close()
 
@@ -132,5 +144,6 @@ class Carrier:
             "done": self._incoming.finished,
             "redelivered": self._incoming.again,
             "farms": farms,
+            "spoolers": self._spoolers.about(),
             "mules": mules,
         }

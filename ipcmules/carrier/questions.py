@@ -17,6 +17,7 @@ from ipcmules.bus import log
 from ipcmules.bus.places import Places
 from ipcmules.carrier.calls import Calls
 from ipcmules.carrier.engine import Away, Engine, Refused, Unknown
+from ipcmules.carrier.tasks.answers import Answers
 from ipcmules.cluster import questions
 from ipcmules.kernel.peers import peer, short_path
 
@@ -37,8 +38,10 @@ class Questions:
         engine: Engine,
         settle: Callable[[str, bool], None],
         about: Callable[[], dict[str, Any]],
+        tasks: Answers,
     ) -> None:
         """settle(token, True): a delivery is done. about(): what is to be said of this host."""
+        self._tasks = tasks
         self._where = where
         self._engine = engine
         self._settle = settle
@@ -140,6 +143,8 @@ class Questions:
             if what == "done":
                 self._settle(question["token"], True)
                 return {"said": "heard"}, b""
+            if self._tasks.knows(question):
+                return await self._tasks.answer(question, body)
             if what == "call":
                 return await self._calls.ask(question, body)
             return await self._answer_command(question)
@@ -152,7 +157,8 @@ class Questions:
         """What the command line asks."""
         what, engine = question.get("do"), self._engine
         if what == "status":
-            return {"said": "status", **self._about(), "cluster": await engine.watch()}, b""
+            cluster = await engine.watch() | {"spoolers": await self._tasks.watch()}
+            return {"said": "status", **self._about(), "cluster": cluster}, b""
         if what == "dead":
             return {"said": "dead", "letters": await engine.letters(int(question["most"]))}, b""
         if what == "forget":

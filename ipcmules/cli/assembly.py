@@ -197,6 +197,10 @@ def _found_spool(spool: SpoolDir, directory: str) -> SpoolDir:
     return replace(spool, directory=real(os.path.join(directory, spool.directory)))
 
 
+def _found_clustered(spool: SpoolDir, directory: str) -> SpoolDir:
+    return _found_spool(spool, directory) if spool.directory else spool
+
+
 def _found_cache(spec: CacheSpec, directory: str) -> CacheSpec:
     return replace(spec, store=os.path.join(directory, spec.store)) if spec.store else spec
 
@@ -225,6 +229,7 @@ _FINDERS: dict[str, Callable[[Any, str], Any]] = {
     "key file": _key_file,
     "metrics addresses": _metrics,
     "cluster servers": _cluster,
+    "cluster spoolers": _each(_found_clustered),
     "credentials file": _login_file("--cluster-credentials"),
     "cluster ca": _login_file("--cluster-ca"),
     "cluster certificate": _login_file("--cluster-cert"),

@@ -97,6 +97,13 @@ def _lines(found: dict[str, Any]) -> list[str]:
         )
     for name, farm in cluster["farms"].items():
         lines.append(f"farm {name}: {farm['waiting']} waiting, {farm['in_hand']} in hand")
+    for name, spooler in cluster["spoolers"].items():
+        here = [each.get("spoolers", {}).get(name, {}) for each in cluster["hosts"]]
+        in_hand = sum(each.get("in_hand", 0) for each in here)
+        lines.append(
+            f"spooler {name}: {spooler['stored']} tasks, {in_hand} of them in hand on {sum(map(bool, here))} "
+            f"{'host' if sum(map(bool, here)) == 1 else 'hosts'}, {spooler['dead']} dead"
+        )
     mules = [f"{name} {count}" for name, count in cluster["mules"].items()]
     if mules:
         lines.append(f"messages to mules: {', '.join(mules)}")

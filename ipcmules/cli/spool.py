@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import click
 
+from ipcmules.bus.config import BusConfig
 from ipcmules.bus.liveness import is_alive
 from ipcmules.bus.places import BUS_VARIABLE
 from ipcmules.cli import completing
@@ -69,7 +70,7 @@ def _enqueue(bus: str | None, task: dict[bytes, object], spooler: str | None) ->
         from ipcmules.embed.attachment import attach
 
         found = description.load(where)
-        if found is not None and any(each.name == spooler for each in found.config.spoolers if each.name):
+        if found is not None and _has(found.config, spooler):
             task[b"spooler"] = os.fsencode(spooler or "")
         try:
             with attach(where.bus) as attached:
@@ -81,6 +82,12 @@ def _enqueue(bus: str | None, task: dict[bytes, object], spooler: str | None) ->
     from ipcmules.api import tasks
 
     return tasks.spool(task)
+
+
+def _has(config: BusConfig, spooler: str | None) -> bool:
+    """True for the name of a queue, or of a spooler of the cluster."""
+    named = (*config.spoolers, *config.cluster_spoolers)
+    return any(each.name == spooler for each in named if each.name)
 
 
 def _pair(text: str) -> tuple[bytes, bytes]:

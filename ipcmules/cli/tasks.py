@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ipcmules.cli import completing, progress
+from ipcmules.cli import completing, progress, tasks_of_cluster
 from ipcmules.cli import tasks_found as found_tasks
 from ipcmules.cli import tasks_shown as shown
 from ipcmules.cli.target import bus_option
@@ -185,6 +185,13 @@ def _parts(ids: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(os.path.basename(each) for each in ids)
 
 
+def _action(action: Callable[[Peek], str], task: Peek) -> Callable[[Peek], str]:
+    """What does that to a task: one of the cluster has no file."""
+    if not tasks_of_cluster.is_one(task.directory):
+        return action
+    return tasks_of_cluster.retry if action is mending.retry else tasks_of_cluster.drop
+
+
 def _each(
     action: Callable[[Peek], str],
     what: str,
@@ -201,7 +208,7 @@ def _each(
     done = 0
     with progress.shown(what, lambda: f"{done} of {len(tasks)}"):
         for task in tasks:
-            problem = action(task)
+            problem = _action(action, task)(task)
             done += not problem
             if problem:
                 print(f"ipcmules: {for_people(f'{os.path.basename(task.name)}: {problem}')}", file=sys.stderr)

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ipcmules.cli import tasks_of_cluster
 from ipcmules.cli.target import bus_places
+from ipcmules.cluster.tasks import OUT, shown
+from ipcmules.cluster.tasks import named as named_in_cluster
 from ipcmules.errors import ConfigError
 from ipcmules.spooler import names, peek
 from ipcmules.spooler.peek import Peek
@@ -88,6 +91,9 @@ def directories(place: str | None, bus: str | None) -> list[str]:
     found = description.load(where)
     if place is not None:
         named = [each.directory for each in found.config.spoolers if each.name == place] if found else []
+        clustered = named_in_cluster(found.config, place) if found else None
+        if clustered is not None:
+            named = [tasks_of_cluster.of(shown(clustered.name), where), f"{clustered.directory}/{OUT}"]
         if not named:
             raise ConfigError(f"{place!r} is no directory: give a spool directory, or the name of a queue")
         return named
@@ -97,6 +103,8 @@ def directories(place: str | None, bus: str | None) -> list[str]:
             "directory, or name a bus with --bus or IPCMULES_BUS"
         )
     declared = [each.directory for each in found.config.spoolers]
+    if found.config.cluster_spoolers:
+        declared = tasks_of_cluster.places(found.config, where)
     if not declared:
         raise ConfigError(
             f"bus {where.bus!r} has no spool directory: start it with --spooler DIR, or give one"
@@ -111,12 +119,29 @@ def tasks(places: Sequence[str], wanted: Filter) -> Iterator[Peek]:
     """
     ended = wanted.state in peek.ENDED
     for place in places:
+        if tasks_of_cluster.is_one(place):
+            yield from filter(wanted.means, _of_cluster(place, wanted))
+            continue
+        if tasks_of_cluster.is_hand(place) and wanted.state not in (None, peek.DEAD):
+            continue
+        if tasks_of_cluster.is_hand(place):
+            yield from filter(wanted.means, peek.buried(place, wanted.may_be))
+            continue
         if wanted.state != peek.DEAD and not ended and os.path.isdir(place):
             yield from filter(wanted.means, peek.waiting(place, wanted.may_be))
         if wanted.state in (None, peek.DEAD):
             yield from filter(wanted.means, peek.buried(place, wanted.may_be))
         if ended or (wanted.state is None and wanted.ids):
             yield from filter(wanted.means, peek.ended(place, wanted.may_be))
+
+
+def _of_cluster(place: str, wanted: Filter) -> Iterator[Peek]:
+    """As tasks(); ends are told by handles alone."""
+    if wanted.state in peek.ENDED:
+        return
+    for dead in (False, True):
+        if wanted.state is None or (wanted.state == peek.DEAD) == dead:
+            yield from tasks_of_cluster.found(place, dead, wanted.may_be, bool(wanted.ids))
 
 
 def some(found: Iterable[Peek], limit: int) -> tuple[list[Peek], bool]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ipcmules.cli import completing, tasks_found
+from ipcmules.cli import completing, tasks_found, tasks_of_cluster
 from ipcmules.cli.target import bus_option
 from ipcmules.errors import SpoolError
 from ipcmules.kernel.printable import for_people
@@ -49,7 +49,7 @@ def resume(place: str | None, given: str | None, function: str | None, bus: str 
 
 
 def _change(place: str | None, function: str | None, bus: str | None, paused: bool) -> None:
-    for each in tasks_found.directories(place, bus):
+    for each in tasks_of_cluster.run_here(tasks_found.directories(place, bus)):
         directory.check(each)
         try:
             changed = pauses.change(each, function, paused)

@@ -60,7 +60,7 @@ def one(task: Peek) -> None:
     now = time.time()
     lines = [
         ("file", for_people(task.path)),
-        ("state", task.state + (f", pid {task.pid}" if task.pid > 0 else "")),
+        ("state", task.state + (f", pid {task.pid}" if task.pid > 0 else "") + _at(task)),
         ("enqueued", f"{when(task.enqueued)}, {duration(now - task.enqueued)} ago"),
         ("due", f"{when(task.due)}, in {duration(task.due - now)}" if task.due else ""),
         ("priority", task.priority),
@@ -100,8 +100,16 @@ def _progress(task: Peek) -> str:
     return f"{_how_far(task)}{note}"
 
 
+def _at(task: Peek) -> str:
+    return f", host {for_people(task.host)}" if task.host else ""
+
+
 def body(task: Peek) -> None:
     """Write a task's body to stdout, byte for byte."""
+    if task.data:
+        sys.stdout.buffer.write(task.data[task.body :])
+        sys.stdout.buffer.flush()
+        return
     if claim.is_held(task.path):
         return
     with open(task.path, "rb") as file:

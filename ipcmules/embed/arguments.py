@@ -23,7 +23,7 @@ from ipcmules.options.caches import CacheSpec
 from ipcmules.options.metrics import MetricSpec
 from ipcmules.options.option import Option
 from ipcmules.options.table import TABLE
-from ipcmules.options.values import cluster_servers, spool_dir
+from ipcmules.options.values import cluster_servers, cluster_spooler, spool_dir
 
 Value = TypeVar("Value")
 
@@ -207,6 +207,13 @@ def cluster(given: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(url for each in several for url in cluster_servers(each))
 
 
+def cluster_spoolers(given: Mapping[str, int] | None, what: str) -> tuple[SpoolDir, ...]:
+    """Spoolers of the cluster, each by its name and the number of its processes. what: the argument's
+    name."""
+    found = _pairs(what, given, "{'mail': 4}")
+    return tuple(cluster_spooler(f"{name}:{count}") for name, count in found)
+
+
 def cluster_mules(given: Any) -> tuple[int, ...]:
     """Numbers of mules."""
     try:
@@ -261,6 +268,7 @@ _MAKERS: dict[str, Callable[[Option, str, Any], Any]] = {
     "cluster servers": lambda _option, _name, given: cluster(given),
     "cluster name": _cluster_name,
     "cluster farms": lambda _option, name, given: farms(given, name),
+    "cluster spoolers": lambda _option, name, given: cluster_spoolers(given, name),
     "cluster mules": lambda _option, _name, given: cluster_mules(given),
     **dict.fromkeys(("credentials file", "cluster ca", "cluster certificate", "cluster key"), _login_file),
     "spooler": _spools,

@@ -64,6 +64,7 @@ class Signature:
         host: str = "",
         cluster_farms: Mapping[str, Iterable[int]] | None = None,
         cluster_mules: Iterable[int] = (),
+        cluster_spoolers: Mapping[str, int] | None = None,
         cluster_max_deliveries: int = 5,
         cluster_deadline: float = 30.0,
         cluster_replicas: int = 1,
@@ -158,6 +159,8 @@ class Signature:
             (--cluster-farm NAME:1,2)
         cluster_mules: numbers of mules to which other hosts can send, besides members of cluster farms
             (--cluster-mules 1,2)
+        cluster_spoolers: name to the number of its processes here, 0 where this host only enqueues
+            (--cluster-spooler NAME[:N])
         cluster_max_deliveries: After N deliveries that nobody has finished a message is a dead letter.
             (--cluster-max-deliveries N)
         cluster_deadline: A host that is not heard of for so long has died: others get what it had.
@@ -220,6 +223,7 @@ class Signature:
                 "host": host,
                 "cluster_farms": cluster_farms,
                 "cluster_mules": cluster_mules,
+                "cluster_spoolers": cluster_spoolers,
                 "cluster_max_deliveries": cluster_max_deliveries,
                 "cluster_deadline": cluster_deadline,
                 "cluster_replicas": cluster_replicas,

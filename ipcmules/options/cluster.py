@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ipcmules.options.kinds import PATH, Kind, Number, Seconds, Text
 from ipcmules.options.option import OURS, WORD, Option, entry
-from ipcmules.options.values import Farm
+from ipcmules.options.values import Farm, SpoolDir
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -74,6 +74,24 @@ class Cluster:
             OURS,
             in_bus="numbers of mules to which other hosts can send, besides members of cluster farms",
             more="Members of cluster farms need no entry.",
+        ),
+    )
+    cluster_spoolers: tuple[SpoolDir, ...] = entry(
+        (),
+        Option(
+            "cluster-spooler",
+            Kind(
+                "cluster spoolers",
+                metavar="NAME[:N]",
+                many=True,
+                example="mail:4",
+                argument="Mapping[str, int] | None",
+                default="None",
+            ),
+            "A spooler whose tasks are the cluster's, with N processes here; with 0 this host only enqueues.",
+            OURS,
+            in_bus="name to the number of its processes here, 0 where this host only enqueues",
+            more="[cluster.md](cluster.md#tasks)",
         ),
     )
     cluster_max_deliveries: int = entry(

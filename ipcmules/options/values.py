@@ -144,6 +144,17 @@ class SpoolDir:
         return f"{self.name}: {self.directory}" if self.name else self.directory
 
 
+def cluster_spooler(text: str) -> SpoolDir:
+    """A SpoolDir from --cluster-spooler's value: NAME, NAME:PROCESSES, either with ,path=DIR; with 0
+    processes an
+    external one. Without a path its directory is '': the bus's own (BusConfig)."""
+    match = _QUEUE.match(text)
+    if match is None:
+        raise ConfigError(f"cluster spooler {text!r} is malformed: write NAME, or NAME:4 (processes here)")
+    count = int(match[2] or 0)
+    return SpoolDir(match[3] or "", match[2] is not None and not count, match[1], count)
+
+
 def spool_dir(text: str, external: bool = False) -> SpoolDir:
     """A SpoolDir from --spooler's value: a directory, or a name with what it has: 'mail:4',
     'video:1,path=DIR', 'video,path=DIR'. Without a path it is the directory of that name."""

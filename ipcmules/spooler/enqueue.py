@@ -57,6 +57,8 @@ class Writer:
     def __init__(self, path: str, fsync: bool = False, make: bool = True, mark: str = "") -> None:
         self._mark = mark
         self.directory = os.path.realpath(path)
+        #: What handles have for it.
+        self.shown = self.directory
         #: As it was given: links on the way are looked at, too.
         self._path = os.path.abspath(path)
         self.fsync = fsync

@@ -40,6 +40,8 @@ class Peek(NamedTuple):
     priority: str
     progress: dict[str, Any] | None = None  #: the last it said: done, total, note, time
     end: End | None = None  #: how it ended
+    host: str = ""  #: of the cluster, that has it
+    data: bytes = b""  #: where it has no file, all of it or its beginning
 
     @property
     def path(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from ipcmules import attach
 from ipcmules.bus.places import places
 from ipcmules.cluster import client, letters, outbox
 from ipcmules.cluster.letters import Letter
-from natsservers import SMALL, Servers, cluster_of, needs_nats
+from natsservers import SMALL, Servers, carrier_of, cluster_of, needs_nats
 from scripts import write
 from support import Launcher, run_cli, wait_until
 
@@ -51,19 +50,6 @@ def host(tmp_path: Path, bus: str, name: str, found: Servers, *options: str, mul
         *("--cluster", found.urls, "--host", name, "--cluster-farm", f"work:{members}", *options),
         cwd=tmp_path,
     )
-
-
-def carrier_of(launcher: Launcher) -> psutil.Process:
-    """The carrier of a bus."""
-
-    def look() -> psutil.Process | None:
-        for each in psutil.Process(launcher.pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if each.cmdline() and each.cmdline()[0].endswith(" carrier"):
-                    return each
-        return None
-
-    return wait_until(look, what="a carrier")
 
 
 def send(bus: str, *messages: str, timeout: float = 20) -> list[bool]:

@@ -23,8 +23,11 @@ from ipcmules.carrier.jetstream.fetching import Fetching, unpack
 from ipcmules.carrier.jetstream.large import Large, Place, Reference
 from ipcmules.carrier.jetstream.looking import Looking, dead_headers
 from ipcmules.carrier.jetstream.mules import Mules
-from ipcmules.carrier.jetstream.pulls import LARGE, Pull
+from ipcmules.carrier.jetstream.pulls import LARGE, Pull, taken
 from ipcmules.carrier.jetstream.streams import Streams
+from ipcmules.carrier.jetstream.task_names import TaskNames
+from ipcmules.carrier.jetstream.task_streams import TaskStreams
+from ipcmules.carrier.jetstream.tasks import Tasks
 from ipcmules.carrier.login import Login
 from ipcmules.carrier.names import ANY, MEMBERS, WHOLE
 
@@ -49,6 +52,7 @@ class JetStream:
         addresses: Iterable[str],
         changed: Callable[[bool], None],
         about: Callable[[], dict[str, Any]],
+        task_streams: TaskStreams | None = None,
     ) -> None:
         """addresses: NAMEs of this host's. changed(whether it is there) is called when the cluster comes and
         goes; about() says of this host what others may know.
@@ -59,6 +63,9 @@ class JetStream:
         self._host = streams.host
         self._deadline = streams.deadline
         self._connection = Connection(login, self._make, self._begun, changed)
+        #: See carrier/tasks/values.py.
+        spooled = task_streams or TaskStreams(TaskNames(""), (), streams.deadline, streams.replicas)
+        self.tasks = Tasks(self._connection, spooled, self._host, self._confirmed)
         self._calling = Calling(self._connection, streams.names, streams.host)
         self._large = Large(self._connection, streams, self._publish)
         self._looking = Looking(self._connection, self._names, streams.farms, self._large, about)
@@ -67,10 +74,12 @@ class JetStream:
         await self._streams.make(context)
         await self._large.make(context)
         await self._mules.make(context)
+        await self.tasks.make(context)
 
     async def _begun(self, client: Any) -> None:
         await self._looking.begun(client)
         await self._calling.begun(client)
+        await self.tasks.begun(client)
 
     async def run(self) -> None:
         """See Engine."""
@@ -164,7 +173,7 @@ class JetStream:
         """See Engine."""
         names = self._names
         where = (names.mules, names.at(*farm.split("@"))) if "@" in farm else (names.stream(farm), MEMBERS)
-        pull = Pull(self._connection, *where, self.back)
+        pull = Pull(self._connection, *where, self.back, taken)
 
         async def bury(taken: Taken, why: str) -> None:
             await self.dead(farm, taken, why)
@@ -175,7 +184,7 @@ class JetStream:
         """See Engine."""
         names, host = self._names, self._names.of_host(self._host)
         places = ((names.broadcasts, host), (names.signals, host), (names.signals, ANY))
-        return [Pull(self._connection, *each, self.back) for each in places]
+        return [Pull(self._connection, *each, self.back, taken) for each in places]
 
     # Calls
 

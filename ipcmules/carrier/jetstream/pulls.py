@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -26,26 +26,42 @@ _PAUSE = 0.1
 LARGE = "Ipcmules-Large"
 
 
-class Pull:
-    """See engine.Taker."""
+T = TypeVar("T")
+
+
+class Pull(Generic[T]):
+    """See engine.Taker; what is taken is what `read` makes of it."""
 
     def __init__(
-        self, connection: Connection, stream: str, consumer: str, back: Callable[[str], Awaitable[None]]
+        self,
+        connection: Connection,
+        stream: str,
+        consumer: str,
+        back: Callable[[str], Awaitable[None]],
+        read: Callable[[Msg], T],
     ) -> None:
         """back(token) hands a delivery back."""
+        self._read = read
         self._connection = connection
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._back = back
 
-    async def take(self) -> Taken | None:
-        """See Taker. None too where nobody says any more that the pull still waits."""
+    async def take(self, wait: bool = True) -> T | None:
+        """See Taker. None too where nobody says any more that the pull still waits.
+
+        wait: False for what is there now.
+        """
         await self._connection.ready.wait()
         client, renewed = self._connection.client, self._connection.renewed
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
         inbox = client.new_inbox()
         subscription = await client.subscribe(inbox, cb=arrived.put)
         try:
-            wish = {"batch": 1, "expires": int(_PULL * 1e9), "idle_heartbeat": int(_BEAT * 1e9)}
+            wish: dict[str, int] = {"batch": 1}
+            if wait:
+                wish |= {"expires": int(_PULL * 1e9), "idle_heartbeat": int(_BEAT * 1e9)}
+            else:
+                wish["no_wait"] = True
             await client.publish(self._subject, json.dumps(wish).encode(), inbox)
             return await self._wait(arrived, renewed)
         except (nats.errors.Error, OSError):
@@ -59,14 +75,14 @@ class Pull:
                 if not status(message):
                     await self._back(message.reply)
 
-    async def _wait(self, arrived: asyncio.Queue[Msg], renewed: asyncio.Future[None]) -> Taken | None:
+    async def _wait(self, arrived: asyncio.Queue[Msg], renewed: asyncio.Future[None]) -> T | None:
         while True:
             message = await _next(arrived, renewed)
             if message is None:
                 return None
             said = status(message)
             if not said:
-                return _taken(message)
+                return self._read(message)
             if said in ("404", "408"):
                 return None
             if said != "100":  # the consumer is gone or moves; nobody answers
@@ -96,7 +112,8 @@ def status(message: Msg) -> str:
     return str(message.headers.get("Status", "")) if message.headers else ""
 
 
-def _taken(message: Msg) -> Taken:
+def taken(message: Msg) -> Taken:
+    """A message, as engine.Taken."""
     metadata = message.metadata
     place = f"{metadata.stream}-{metadata.sequence.stream}"
     large = (message.headers or {}).get(LARGE, "")

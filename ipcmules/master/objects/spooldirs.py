@@ -21,6 +21,7 @@ from ipcmules.bus.table import D_LOOK, D_PAUSES
 from ipcmules.kernel import inotify
 from ipcmules.master.loop.selector import Loop, Timer
 from ipcmules.master.objects.objects import Objects
+from ipcmules.options.values import SpoolDir
 from ipcmules.spooler import directory, pauses
 from ipcmules.spooler.names import TASK, fifo_key, is_priority, mark_of
 from ipcmules.spooler.wake import Spools
@@ -54,9 +55,19 @@ _MASK = int(
 
 def prepare(config: BusConfig) -> None:
     """Make the directories that are missing. Raises as spooler.directory.prepare()."""
+    for clustered in config.cluster_spoolers:
+        _prepare_clustered(clustered)
     for each in config.spoolers:
         if not each.external or not os.path.isdir(each.directory):
             directory.prepare(each.directory)
+
+
+def _prepare_clustered(spool: SpoolDir) -> None:
+    from ipcmules.cluster import tasks
+    from ipcmules.spooler.clustered import set_aside
+
+    tasks.make(spool)
+    set_aside(spool.directory)
 
 
 def number_of(config: BusConfig, spooler: int) -> int:
