@@ -2,10 +2,10 @@
 under kills.
 
 NATS servers that replicate, and buses that stand for hosts, each with directories of its own. Senders on
-every host send numbered messages to one farm, each fifth by way of the outbox, while servers, carriers,
-masters, mules and whole hosts are killed, and servers and carriers stopped for longer than the deadline. Then
-the ledger: every message that was accepted is done; and how many came more than once, beside how many the
-kills explain.
+every host send numbered messages to one farm, each fifth by way of the outbox, raise signals and enqueue
+tasks, of which some fail at first, while servers, carriers, masters, mules, spoolers and whole hosts are
+killed, and servers and carriers stopped for longer than the deadline. Then the ledger: every message and task
+that was accepted is done; and how many came more than once, beside how many the kills explain.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import leftovers
 from natsservers import Server, Servers
 
-MULES = 2
+MULES = SPOOLERS = 2
 DEADLINE = 3
 WORKER = """
 import os, ipcmules
@@ -43,8 +43,19 @@ while True:
     message = ipcmules.mule_get_msg()
     os.write(out, b"%s %d\\n" % (message, ipcmules.redelivered()))
 """
+JOBS = """
+import os, ipcmules
+from ipcmules.decorators import spool
+@spool(pass_arguments=True, backoff=0.2, retries=1000)
+def job(number):
+    if number % 20 == 0 and ipcmules.current_task().attempt == 1:
+        raise ValueError("at first")
+    out = os.open(os.environ["DONE"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.write(out, b"task-%d %d\\n" % (number, ipcmules.current_task().attempt))
+    os.close(out)
+"""
 SENDER = """
-import os, sys, time, ipcmules
+import os, sys, time, ipcmules, jobs
 first, count = int(sys.argv[1]), int(sys.argv[2])
 out = os.open(os.environ["SENT"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 for number in range(first, first + count):
@@ -57,6 +68,13 @@ for number in range(first, first + count):
         os.write(out, b"%d %s\\n" % (number, b"accepted" if stored else b"unclear"))
         if stored:
             break
+    while number % 2 == 0:
+        try:
+            jobs.job(number, spooler="jobs", priority=number % 3 or None)
+            os.write(out, b"task-%d accepted\\n" % number)
+            break
+        except (ValueError, OSError):
+            time.sleep(0.1)
     while number % 10 == 0:
         try:
             ipcmules.signal(17)
@@ -82,6 +100,7 @@ class Host:
         self.directory.mkdir(mode=0o700)
         (self.directory / "worker.py").write_text(WORKER)
         (self.directory / "sender.py").write_text(SENDER)
+        (self.directory / "jobs.py").write_text(JOBS)
         self.environment = {
             **os.environ,
             "IPCMULES_RUNTIME_DIR": str(self.directory / "run"),
@@ -105,6 +124,7 @@ class Host:
                 "--queue-share",
                 "0.05",
             ),
+            *("--import", "jobs.py", "--cluster-spooler", f"jobs:{SPOOLERS}", "--spooler-quiet"),
             *("--cluster", self.urls, "--host", self.name, "--cluster-farm", f"work:{members}"),
             *("--cluster-deadline", str(DEADLINE), "--cluster-max-deliveries", "1000"),
             *("--cluster-replicas", str(replicas), "--cluster-name", "chaos"),
@@ -170,6 +190,7 @@ class Chaos:
     def once(self) -> None:
         choices: list[Callable[[], bool]] = [
             *(self._kill_mule, self._kill_mule, self._kill_carrier, self._kill_carrier),
+            *(self._kill_spooler, self._kill_spooler),
             *(self._stop_carrier, self._kill_master, self._kill_host, self._kill_server, self._stop_server),
         ]
         what = self._random.choice(choices)
@@ -200,9 +221,14 @@ class Chaos:
         self.in_hand += killed
         return killed
 
+    def _kill_spooler(self) -> bool:
+        killed = self._send(signal.SIGKILL, "spooler") is not None
+        self.in_hand += killed
+        return killed
+
     def _kill_carrier(self) -> bool:
         killed = self._send(signal.SIGKILL, "carrier") is not None
-        self.in_hand += killed  # what it was just putting into a queue
+        self.in_hand += killed * (1 + SPOOLERS)  # what it was just putting into a queue, or a directory
         return killed
 
     def _stop_carrier(self) -> bool:
@@ -215,7 +241,7 @@ class Chaos:
             stopped.send_signal(signal.SIGCONT)
         except psutil.NoSuchProcess:
             pass
-        self.in_hand += MULES
+        self.in_hand += MULES + SPOOLERS
         return True
 
     def _kill_master(self) -> bool:
@@ -225,7 +251,7 @@ class Chaos:
         host.bus.kill()
         host.bus.wait()
         host.start(self._replicas)
-        self.in_hand += MULES
+        self.in_hand += MULES + SPOOLERS
         return True
 
     def _kill_host(self) -> bool:
@@ -239,7 +265,7 @@ class Chaos:
             except psutil.NoSuchProcess:
                 pass
         host.bus.wait()
-        self.in_hand += MULES
+        self.in_hand += MULES + SPOOLERS
         time.sleep(self._random.uniform(0, 1))
         host.start(self._replicas)
         return True
@@ -249,7 +275,7 @@ class Chaos:
         server.kill()
         time.sleep(self._random.uniform(0, 2))
         server.start()
-        self.in_hand += MULES * len(self._hosts)
+        self.in_hand += (MULES + SPOOLERS) * len(self._hosts)
         return True
 
     def _stop_server(self) -> bool:
@@ -258,7 +284,7 @@ class Chaos:
         server.send(signal.SIGSTOP)
         time.sleep(DEADLINE + 1)
         server.send(signal.SIGCONT)
-        self.in_hand += MULES * len(self._hosts)
+        self.in_hand += (MULES + SPOOLERS) * len(self._hosts)
         return True
 
 
@@ -330,11 +356,14 @@ def _wait(condition: Callable[[], bool], seconds: float, what: str) -> None:
 def _is_empty(hosts: list[Host]) -> bool:
     for host in hosts:
         said = host.status()
-        outbox = list((host.directory / "state").glob("*/outbox-*/*.out"))
+        outbox = [*(host.directory / "state").glob("*/outbox-*/*.out")]
+        outbox += (host.directory / "state").glob("*/tasks-*/jobs/out/uwsgi_*")
         if said is None or outbox:
             return False
         cluster: dict[str, Any] = said["cluster"]
-        if cluster["farms"]["work"]["stored"] or any(cluster["signals"].values()):
+        if cluster["spoolers"]["jobs"]["stored"] or cluster["farms"]["work"]["stored"]:
+            return False
+        if any(cluster["signals"].values()):
             return False
     return True
 
@@ -342,20 +371,30 @@ def _is_empty(hosts: list[Host]) -> bool:
 def _ledger(hosts: list[Host], chaos: Chaos) -> int:
     sent = [line for host in hosts for line in host.lines("sent")]
     raised = sent.count(["signal", "raised"])
-    accepted = {number for number, how in sent if how == "accepted"}
+    accepted = {number for number, how in sent if how == "accepted" and not number.startswith("task-")}
+    tasks = {number for number, how in sent if how == "accepted" and number.startswith("task-")}
     unclear = Counter(number for number, how in sent if how == "unclear")
     done = Counter(line[0] for host in hosts for line in host.lines("done"))
     handled = done.pop("signal", 0)
-    missing = sorted(accepted - set(done), key=int)
+    ran = Counter({number: done.pop(number) for number in list(done) if number.startswith("task-")})
+    missing = [*sorted(accepted - set(done), key=int), *sorted(tasks - set(ran))]
     again = sum(count - 1 for number, count in done.items() if number not in unclear)
+    twice = sum(count - 1 for count in ran.values())
     print("kills and stops: " + ", ".join(f"{count} x {what}" for what, count in sorted(chaos.count.items())))
-    print(f"{len(accepted)} messages accepted, {len(set(done) & accepted)} done, {len(missing)} missing")
+    print(
+        f"{len(accepted)} messages accepted, {len(set(done) & accepted)} done; "
+        f"{len(missing)} messages and tasks missing"
+    )
     print(f"{sum(unclear.values())} sends without an answer, which were made again")
     print(f"{again} messages of the others done once more; the kills explain up to {chaos.in_hand}")
+    print(
+        f"{len(tasks)} tasks accepted, {len(set(ran) & tasks)} done, {twice} times once more; "
+        f"the kills explain up to {chaos.in_hand}"
+    )
     print(f"{raised} signals raised, {handled} handled; the kills explain up to {chaos.in_hand} more or less")
     if missing:
         print("missing: " + ", ".join(missing[:20]))
-    balances = not missing and again <= chaos.in_hand and abs(raised - handled) <= chaos.in_hand
+    balances = not missing and max(again, twice) <= chaos.in_hand and abs(raised - handled) <= chaos.in_hand
     print("The ledger balances." if balances else "THE LEDGER DOES NOT BALANCE.")
     return 0 if balances else 1
 
