@@ -15,9 +15,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 MESSAGES = 40
+MAILS = 20
 SERVER = "nats://127.0.0.1:{port}"
 SEND = """
-import sys, ipcmules
+import sys, ipcmules, work
+for number in range(int(sys.argv[2])):
+    work.send_mail(f"mail {number}", spooler="mail")
 for number in range(int(sys.argv[1])):
     assert ipcmules.farm_msg("encoders", f"film {number}", timeout=30)
 ipcmules.signal(17)
@@ -39,7 +42,8 @@ class Host:
         }
         (directory / name).mkdir(mode=0o700)
         options = ["--bus", name, "--mules", "2", "--import", "work.py", "--cluster", url, "--host", name]
-        options += ["--cluster-farm", "encoders:1,2", "--cluster-deadline", "2", "--queue-share", "0.05"]
+        options += ["--cluster-farm", "encoders:1,2", "--cluster-spooler", "mail:1"]
+        options += ["--cluster-deadline", "2", "--queue-share", "0.05"]
         command = [sys.executable, "-m", "ipcmules", "run", *options]
         print("$ ipcmules", *command[3:], flush=True)
         with self.output.open("wb") as log:
@@ -130,7 +134,7 @@ def main():
 def show(one, two):
     """What there is to see."""
     wait(lambda: one.knows(2) and two.knows(2), "a cluster of two hosts")
-    one.run("-c", SEND, str(MESSAGES))
+    one.run("-c", SEND, str(MESSAGES), str(MAILS))
     print(one.run("-m", "ipcmules", "status", "--cluster"), end="", flush=True)
     wait(lambda: len(two.lines()) > 5, "work on the second host")
     two.die()
@@ -139,12 +143,17 @@ def show(one, two):
     def films():
         return [re.search(r"film \d+", line)[0] for line in one.lines() + two.lines() if "film" in line]
 
+    def mails():
+        return {line.rpartition(": ")[2] for line in one.lines() + two.lines() if "sent" in line}
+
     wait(lambda: len(set(films())) == MESSAGES, "the end of the work")
+    wait(lambda: len(mails()) == MAILS, "the end of the tasks")
     for line in one.lines()[-4:]:
         print(line)
     again = sum("another host's" in line for line in one.lines())
     prices = sum("prices" in line for line in one.lines() + two.lines())
     print(f"{MESSAGES} films sent, {len(set(films()))} encoded, {again} of them delivered again")
+    print(f"{MAILS} tasks enqueued, {len(mails())} done")
     print(f"{prices} hosts read the prices")
     return 0 if prices == 2 else 1
 

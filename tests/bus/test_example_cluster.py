@@ -31,4 +31,5 @@ def test_a_host_dies_and_nothing_is_lost(bus_env: object) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "demo-web2 is dead" in done.stdout and "2 hosts read the prices" in done.stdout
+    assert "20 tasks enqueued, 20 done" in done.stdout
     assert re.search(r"40 films sent, 40 encoded, \d+ of them delivered again", done.stdout), done.stdout

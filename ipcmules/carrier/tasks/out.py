@@ -49,14 +49,19 @@ class Out:
             self._changed.clear()
             found = sorted(self._listing(), key=lambda name: names.fifo_key(name) or 0)
             if found:
-                done = await asyncio.gather(*map(self._one, found[:_TOGETHER]))
-                if not any(done):
-                    await asyncio.sleep(_YOUNG if None in done else _LOOK)
+                await self._publish(found)
                 continue
             try:
                 await asyncio.wait_for(self._changed.wait(), None if watched else _LOOK)
             except asyncio.TimeoutError:
                 pass
+
+    async def _publish(self, found: list[str]) -> None:
+        for start in range(0, len(found), _TOGETHER):
+            done = await asyncio.gather(*map(self._one, found[start : start + _TOGETHER]))
+            if not any(done):
+                await asyncio.sleep(_YOUNG if None in done else _LOOK)
+                return
 
     def _listing(self) -> list[str]:
         try:
