@@ -34,6 +34,20 @@ def test_letters() -> None:
     assert letters.unpack(packed, os.urandom(letters.SEAL)) is None
 
 
+def test_a_carrier_that_is_faster_than_the_disk(
+    bus_env: object, bus_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = outbox.files.replace
+
+    def taken_at_once(path: str, *parts: bytes, temporary: str) -> None:
+        replace(path, *parts, temporary=temporary)
+        os.unlink(path)
+
+    monkeypatch.setattr(outbox.files, "replace", taken_at_once)
+    outbox.put(places(bus_name), "work", b"published already", "name")
+    assert outbox.listing(places(bus_name)) == []
+
+
 def test_an_outbox_in_its_order(bus_env: object, bus_name: str) -> None:
     where = places(bus_name)
     assert outbox.listing(where) == []
