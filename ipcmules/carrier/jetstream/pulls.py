@@ -22,6 +22,8 @@ from ipcmules.carrier.jetstream.connection import Connection
 _PULL, _BEAT = 60.0, 3.0
 #: After trouble, seconds.
 _PAUSE = 0.1
+#: So long is waited for a message that is on its way to a pull that nobody waits for any more, seconds.
+_DRAIN = 1.0
 #: Header of a message whose body is elsewhere (large.py).
 LARGE = "Ipcmules-Large"
 
@@ -56,6 +58,7 @@ class Pull(Generic[T]):
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
         inbox = client.new_inbox()
         subscription = await client.subscribe(inbox, cb=arrived.put)
+        found: T | None = None
         try:
             wish: dict[str, int] = {"batch": 1}
             if wait:
@@ -63,13 +66,19 @@ class Pull(Generic[T]):
             else:
                 wish["no_wait"] = True
             await client.publish(self._subject, json.dumps(wish).encode(), inbox)
-            return await self._wait(arrived, renewed)
+            found = await self._wait(arrived, renewed)
+            return found
         except (nats.errors.Error, OSError):
             await asyncio.sleep(_PAUSE)
             return None
         finally:
-            with contextlib.suppress(nats.errors.Error):
-                await subscription.unsubscribe()
+            with contextlib.suppress(nats.errors.Error, asyncio.TimeoutError, OSError):
+                if found is None and client.is_connected:
+                    # What is on its way is not to be lost until its deadline: it goes back below.
+                    drained = subscription.drain()  # type: ignore[no-untyped-call] # nats-py has no types here
+                    await asyncio.wait_for(drained, _DRAIN)
+                else:
+                    await subscription.unsubscribe()
             while not arrived.empty():
                 message = arrived.get_nowait()
                 if not status(message):
