@@ -34,6 +34,7 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "hundred": direct.run_hundred,
     "deep": deep.run,
     "farm": shared.run_farm,
+    "farm-senders": shared.run_senders,
     "pool": shared.run_pool,
     "busy": busy.run,
     "trickle": latency.run_trickle,

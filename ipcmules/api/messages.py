@@ -223,9 +223,21 @@ def mule_get_msg(
                     hand.cells[hand.ref] = mark
                     return message
         elif signals and farms:
-            record = ready.next_record()
-            if record is not None:
-                return record
+            # Behind the shared queue of which this thread had the last one.
+            me = get_ident()
+            try:
+                hand = ready.hands[me]
+            except KeyError:
+                hand = None
+            if (
+                hand is not None
+                and hand.took_all
+                and hand.position is not None
+                and monotonic() < hand.look_at
+            ):
+                record = ready.next_record(hand)
+                if record is not None:
+                    return record
     member = membership.peek()
     inbox = member.inbox if member is not None else None
     if inbox is None or member is None:

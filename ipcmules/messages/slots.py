@@ -133,8 +133,8 @@ class Slots:
         self._segment = segment
         self._start = start
         self.number = number
-        self.memory = memoryview(mmap.mmap(segment.fd, PART, offset=start))
-        self.cells = self.memory[:PAGE].cast("Q")
+        self.memory = mmap.mmap(segment.fd, PART, offset=start)
+        self.cells = memoryview(self.memory)[:PAGE].cast("Q")
 
     def reserve(self, offset: int, size: int) -> None:
         """Reserve memory, so that a store into it is no SIGBUS later. Raises LimitError if there is none."""
@@ -258,7 +258,7 @@ class Slots:
         return None
 
     def _bytes(self, offset: int, size: int) -> bytes:
-        return bytes(self.memory[offset : offset + size])
+        return self.memory[offset : offset + size]
 
     def forget_hands(self, but: int = 0) -> None:
         """Nothing is in hand any more; what is left of frames stays, and stays marked as left.

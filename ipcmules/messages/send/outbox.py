@@ -212,8 +212,9 @@ class PrivateOutbox(Outbox):
                     except posix_ipc.ExistentialError:
                         self._ring_anew()
                 self._rung_first = bell
-            if self._table[H_STATE] == STOPPED:
-                return self._is_over(lane, at)  # type: ignore[arg-type]
+                # Who ends the bus changes the bells, too.
+                if self._table[H_STATE] == STOPPED:
+                    return self._is_over(lane, at)  # type: ignore[arg-type]
             return True
         return self._send(data, timeout, priority)
 
@@ -238,7 +239,6 @@ class SharedOutbox(Outbox):
         ):
             lane.memory[start:end] = data
             slot = at * _STRIDE
-            lane.cells[slot] = 1
             lane.cells[slot + S_START] = start
             lane.cells[slot + S_WORD] = size + 1
             lane.at = at + 1
@@ -256,7 +256,8 @@ class SharedOutbox(Outbox):
                 # The next record goes the long way, which rings once more if nobody has stirred.
                 self._gap = 1
                 lane.stop = lane.at
-            if self._table[H_STATE] == STOPPED:
-                return self._is_over(lane, at)  # type: ignore[arg-type]
+                # Who ends the bus changes the bells, too.
+                if self._table[H_STATE] == STOPPED:
+                    return self._is_over(lane, at)  # type: ignore[arg-type]
             return True
         return self._send(data, timeout, priority)
