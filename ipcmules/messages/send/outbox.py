@@ -58,11 +58,7 @@ class Outbox(Publisher):
             check_priority(priority)
         if post.ended or (self._shared and not post.has_reader(self.endpoint)):
             return self.send(data, timeout, priority)
-        try:
-            reference = self._set_aside(data, context)
-        except LimitError:
-            return self.send(data, timeout, priority)
-        return self._send_reference(reference, len(data), timeout, priority)
+        return self._send_aside(data, context, timeout, priority)
 
     def _send(self, data: bytes, timeout: float | None, priority: int) -> bool:
         post = self._post
@@ -74,7 +70,7 @@ class Outbox(Publisher):
             post.keep([data], self.endpoint, "no mule of it reads messages")
             return True
         if len(data) > self._longest:
-            return self._send_large(data, timeout, priority)
+            return self._send_aside(data, b"", timeout, priority)
         lane = self._lanes.get(priority)
         if (lane is None or lane.is_empty()) and (priority or not self._lane_cells[self._hint]):
             try:
@@ -91,13 +87,19 @@ class Outbox(Publisher):
                 return True
         return self._send_slowly(data, 0, timeout, priority, [])
 
-    def _send_large(self, data: bytes, timeout: float | None, priority: int) -> bool:
-        return self._send_reference(self._set_aside(data), len(data), timeout, priority)
-
-    def _send_reference(self, reference: bytes, size: int, timeout: float | None, priority: int) -> bool:
+    def _send_aside(self, data: bytes, context: bytes, timeout: float | None, priority: int) -> bool:
+        """Send a message that lies by itself."""
         sent: list[None] = []
+        size = len(data) or 1
         try:
-            return self._send_slowly(reference, size or 1, timeout, priority, sent)
+            # From its return on to the next `try` no call: what lies there is sent or removed.
+            reference = self._set_aside(data, context)
+        except LimitError:
+            if context:
+                return self.send(data, timeout, priority)
+            raise
+        try:
+            return self._send_slowly(reference, size, timeout, priority, sent)
         finally:
             if not sent:
                 large.discard(reference)
