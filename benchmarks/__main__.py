@@ -16,6 +16,7 @@ from benchmarks.measures import (
     cluster,
     deep,
     direct,
+    hosts,
     idle,
     importing,
     large,
@@ -55,6 +56,7 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "queues": queues.run,
     "caches": caches.run,
     "cluster": cluster.run,
+    "cluster-hosts": hosts.run,
     "idle": idle.run,
     "import": importing.run,
 }

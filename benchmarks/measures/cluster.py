@@ -52,13 +52,13 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def throughput(self, count: int) -> float:
+    def throughput(self, count: int, request: str = "send_farm") -> float:
         """Messages a second, from the first send to the end of the last handler."""
         members = [host.agents[each] for host in self._hosts for each in range(1, _MEMBERS + 1)]
         sender = self._hosts[0].agents[_SENDER]
         for each in members:
             each.ask("drain", 0)
-        sender.ask("send_farm", _FARM, 64, count, len(members))
+        sender.ask(request, _FARM, 64, count, len(members))
         start = sender.answer(120)
         handled, ends = zip(*(each.answer(60) for each in members), strict=True)
         if sum(handled) != count:
@@ -97,10 +97,10 @@ def _throughputs(bench: Bench) -> list[Row]:
     with ExitStack() as stack:
         clusters = {label: stack.enter_context(Cluster(*sizes)) for sizes, label in _LABELS.items()}
         count = bench.scaled(2000)
-        sides: dict[str, Callable[[], float]] = {
-            label: lambda each=each: each.throughput(count)  # type: ignore[misc]  # mypy sees no types in a lambda's defaults
-            for label, each in clusters.items()
-        }
+        sides: dict[str, Callable[[], float]] = {}
+        for label, each in clusters.items():
+            sides[label] = lambda each=each: each.throughput(count)  # type: ignore[misc]  # mypy sees no types in a lambda's defaults
+            sides[f"{label}, wait=False"] = lambda each=each: each.throughput(5 * count, "send_ahead")  # type: ignore[misc]  # as above
         samples = interleave(sides, min(bench.rounds, 3))
     first = _LABELS[1, 1]
     return [

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.programs.channel import serve
-from ipcmules import farm_msg, mule_get_msg, mule_id, mule_msg, signal, signal_registered, spool
+from ipcmules import farm_msg, flush, mule_get_msg, mule_id, mule_msg, signal, signal_registered, spool
 
 STOP = b"stop"
 
@@ -118,6 +118,18 @@ def tick(mule: int, every: float, count: int) -> float:
     return due
 
 
+def send_ahead(farm: str, size: int, count: int, readers: int) -> float:
+    """As send_farm(), to a farm of the cluster, without waiting for each to be stored."""
+    payload = bytes(size)
+    start = time.monotonic()
+    for _ in range(count):
+        farm_msg(farm, payload, wait=False)
+    for _ in range(readers):
+        farm_msg(farm, STOP, wait=False)
+    flush()
+    return start
+
+
 def farm_tick(farm: str, every: float, count: int, readers: int) -> bool:
     """Send the time to a farm at that pace, and a stop for each reader at the end."""
     for _ in range(count):
@@ -203,7 +215,8 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "ping": ping, "pong": pong, "tick": tick, "raise_signals": raise_signals, "raise_at": raise_at,
     "burst": burst, "work_then_drain": work_then_drain,
     "registered": signal_registered, "pin": pin, "spool_many": spool_many, "spool_special": spool_special,
-    "spool_notes": spool_notes, "fsync_many": fsync_many, "farm_tick": farm_tick, "lateness": lateness,
+    "spool_notes": spool_notes, "fsync_many": fsync_many, "farm_tick": farm_tick,
+    "lateness": lateness, "send_ahead": send_ahead,
 }  # fmt: skip
 
 
