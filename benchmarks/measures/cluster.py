@@ -1,7 +1,5 @@
-"""Farms of a cluster: messages a second and latency over one host and two, stored by one server and by three.
-
-All of it is on this machine, so the network is missing: what is measured is what the programs take. Beside
-it the local path, with a cluster and without, and a backlog of tasks of queues that have their broker.
+"""A farm of a cluster: through one host and two, with one server and three, and the local path
+beside it.
 """
 
 from __future__ import annotations
@@ -14,97 +12,170 @@ from benchmarks.peers import nats
 from benchmarks.peers.ipcmules_bus import IpcmulesBus
 from benchmarks.peers.queues import Queue
 from benchmarks.peers.side import stream
-from benchmarks.rows import Bench, Row, absolute, duration, interleave, rate, skipped, versus
-from benchmarks.workspace import Skip
+from benchmarks.rows import Bench, Row, duration, interleave, rate, skipped, versus
+from benchmarks.workspace import BenchError, Skip
 
-SIZE = 64
-#: Mules 1 and 2 of a host are members; mule 3 of the first one sends.
-READERS = (1, 2)
-#: Two buses share the user's bytes for queues.
-_SMALL = ("--queue-share", "0.05")
-#: Hosts, and servers that store each message.
-SHAPES = ((1, 1), (2, 1), (1, 3), (2, 3))
+_FARM = "bench"
+#: Members of a host; the mule behind them sends.
+_MEMBERS = 4
+_SENDER = _MEMBERS + 1
+#: How the servers and the hosts of a row are called.
+_LABELS = {
+    (1, 1): "one host, one server",
+    (2, 1): "two hosts, one server",
+    (1, 3): "one host, three servers (R3)",
+    (2, 3): "two hosts, three servers (R3)",
+}
 
 
-class Host(IpcmulesBus):
-    """A bus of a cluster."""
+class Cluster:
+    """Hosts, and a farm whose members are mules of each, or with apart of all but the first.
 
-    def __init__(self, number: int, urls: str, replicas: int, agents: int = 3) -> None:
-        options = ("--cluster", urls, "--host", f"host{number}", "--cluster-replicas", str(replicas))
-        super().__init__(agents, *_SMALL, *options, "--cluster-farm", "work:1,2")
-        self.name += f"-{number}"
+    The last mule of the first host sends. Use it in a `with` block.
+    """
+
+    def __init__(self, hosts: int, servers: int, apart: bool = False) -> None:
+        self._stack = ExitStack()
+        self._hosts: list[IpcmulesBus] = []
+        try:
+            urls = self._stack.enter_context(nats.servers(servers))
+            for number in range(hosts):
+                members = 0 if apart and number == 0 else _MEMBERS
+                host = _host(number, urls, servers, members)
+                self._hosts.append(self._stack.enter_context(host))
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def throughput(self, count: int, wait: bool = True) -> float:
+        """Messages a second, from the first send to the end of the last handler."""
+        members = [host.agents[each] for host in self._hosts for each in range(1, _MEMBERS + 1)]
+        sender = self._hosts[0].agents[_SENDER]
+        for each in members:
+            each.ask("drain", 0)
+        sender.ask("send_farm" if wait else "send_farm_on", _FARM, 64, count, len(members))
+        start = sender.answer(120)
+        handled, ends = zip(*(each.answer(60) for each in members), strict=True)
+        if sum(handled) != count:
+            raise BenchError(f"{sum(handled)} of {count} messages were handled")
+        return float(count / (max(ends) - start))
+
+    def backlog(self, count: int) -> float:
+        """Messages a second that one member takes of so many that are there."""
+        member, sender = self._hosts[0].agents[1], self._hosts[0].agents[_SENDER]
+        sender.call("send_farm_on", _FARM, 64, count, 1, timeout=120)
+        handled, seconds = member.call("drain_timed", timeout=120)
+        if handled != count:
+            raise BenchError(f"{handled} of {count} messages were handled")
+        return float(count / seconds)
+
+    def latency(self, count: int) -> float:
+        """Seconds from before a send on the first host to its handler on the last, the median."""
+        members = [self._hosts[-1].agents[each] for each in range(1, _MEMBERS + 1)]
+        for each in members:
+            each.ask("lateness")
+        self._hosts[0].agents[_SENDER].call("farm_tick", _FARM, 0.005, count, _MEMBERS, timeout=60)
+        return statistics.median(late for each in members for late in each.answer(60)) / 1e9
+
+
+def _host(number: int, urls: str, replicas: int, members: int = _MEMBERS) -> IpcmulesBus:
+    farm = f"{_FARM}:{','.join(map(str, range(1, members + 1)))}" if members else _FARM
+    return IpcmulesBus(
+        _SENDER,
+        *("--queue-share", "0.15", "--cluster", urls, "--host", f"host{number}"),
+        *("--cluster-farm", farm, "--cluster-replicas", str(replicas)),
+        suffix=f"-host{number}",
+    )
 
 
 def run(bench: Bench) -> list[Row]:
-    rows: list[Row] = []
+    """The rows. Those of one host and one server are what the others are beside."""
     try:
-        for hosts, replicas in SHAPES:
-            rows += _shape(bench, hosts, replicas)
-        rows += _local(bench)
-        rows += _beside(bench)
+        nats.program()
     except Skip as skip:
-        rows.append(skipped("a farm of a cluster", str(skip)))
-    return rows
-
-
-def _shape(bench: Bench, hosts: int, replicas: int) -> list[Row]:
-    with ExitStack() as stack:
-        urls = stack.enter_context(nats.servers(replicas))
-        buses = [stack.enter_context(Host(number, urls, replicas)) for number in range(hosts)]
-        where = f"{hosts} host{'s' * (hosts > 1)}, R{replicas}"
-        sides: dict[str, Callable[[], float]] = {
-            f"messages through a farm of the cluster, {where}": lambda: _through(buses, bench.scaled(1500)),
-            f"the same with wait=False, {where}": lambda: _through(buses, bench.scaled(3000), wait=False),
-            f"a message each 5 ms, p50 to the member, {where}": lambda: _lateness(buses, bench.scaled(300)),
-        }
-        samples = interleave(sides, min(bench.rounds, 3))
+        return [skipped("a farm of the cluster", str(skip))]
     return [
-        absolute(label, (duration if "p50" in label else rate)(values), "", None)
-        for label, values in samples.items()
+        *_throughputs(bench),
+        *_without_waiting(bench),
+        *_latencies(bench),
+        *_local(bench),
+        *_backlogs(bench),
     ]
 
 
-def _through(buses: list[Host], count: int, wait: bool = True) -> float:
-    """Messages a second from the first send to the last receive."""
-    readers = [bus.agents[number] for bus in buses for number in READERS]
-    for each in readers:
-        each.ask("drain", 0)
-    sender = buses[0].agents[3]
-    sender.ask("send_farm" if wait else "send_farm_on", "work", SIZE, count, len(readers))
-    start = sender.answer(120)
-    handled, ends = zip(*(each.answer(120) for each in readers), strict=True)
-    if sum(handled) != count:
-        raise RuntimeError(f"{sum(handled)} of {count} messages were handled")
-    return float(count / (max(ends) - start))
+def _throughputs(bench: Bench) -> list[Row]:
+    with ExitStack() as stack:
+        clusters = {label: stack.enter_context(Cluster(*sizes)) for sizes, label in _LABELS.items()}
+        count = bench.scaled(2000)
+        sides: dict[str, Callable[[], float]] = {
+            label: lambda each=each: each.throughput(count)  # type: ignore[misc]  # mypy sees no types in a lambda's defaults
+            for label, each in clusters.items()
+        }
+        samples = interleave(sides, min(bench.rounds, 3))
+    first = _LABELS[1, 1]
+    return [
+        versus(f"64 B to a farm of the cluster, {label}", first, samples[label], samples[first], rate)
+        for label in samples
+    ]
 
 
-def _lateness(buses: list[Host], count: int) -> float:
-    readers = [bus.agents[number] for bus in buses for number in READERS]
-    for each in readers:
-        each.ask("lateness")
-    buses[0].agents[3].call("send_stamps", "work", count, 0.005, len(readers), timeout=120)
-    return statistics.median(late for each in readers for late in each.answer(120))
+def _without_waiting(bench: Bench) -> list[Row]:
+    """Sends that wait for nothing, and flush() at their end, beside those that wait for each answer."""
+    with Cluster(2, 1) as cluster:
+        count = bench.scaled(2000)
+        sides: dict[str, Callable[[], float]] = {
+            "wait=False": lambda: cluster.throughput(count, wait=False),
+            "wait=True": lambda: cluster.throughput(count),
+        }
+        samples = interleave(sides, min(bench.rounds, 3))
+    label = f"64 B to a farm of the cluster, wait=False, {_LABELS[2, 1]}"
+    return [versus(label, "wait=True", samples["wait=False"], samples["wait=True"], rate)]
+
+
+def _latencies(bench: Bench) -> list[Row]:
+    """From one host to members that are another host's, and idle."""
+    with Cluster(2, 1, apart=True) as one, Cluster(2, 3, apart=True) as three:
+        count = bench.scaled(500)
+        sides: dict[str, Callable[[], float]] = {
+            "one server": lambda: one.latency(count),
+            "three servers (R3)": lambda: three.latency(count),
+        }
+        samples = interleave(sides, min(bench.rounds, 3))
+    return [
+        versus(
+            f"from a send to the handler on another host, p50, {label}",
+            "one server",
+            found,
+            samples["one server"],
+            duration,
+        )
+        for label, found in samples.items()
+    ]
 
 
 def _local(bench: Bench) -> list[Row]:
-    """What has nothing to do with the cluster, on a bus that has one."""
-    with nats.servers(1) as urls:
-        options = ("--cluster", urls, "--host", "host0")
-        with IpcmulesBus(2, *_SMALL) as without, IpcmulesBus(2, *_SMALL, *options) as having:
-            samples = interleave(
-                {
-                    "without": lambda: stream(without, SIZE, bench.scaled(300_000)),
-                    "having": lambda: stream(having, SIZE, bench.scaled(300_000)),
-                },
-                bench.rounds,
-            )
-    label = "64 B, one sender to one mule, with --cluster"
-    return [versus(label, "without", samples["having"], samples["without"], rate, at_least=0.9)]
+    """Messages that stay on the host, with a cluster and without."""
+    with nats.servers(1) as urls, _host(0, urls, 1, members=0) as with_one, IpcmulesBus(2) as without:
+        samples = interleave(
+            {
+                "with": lambda: stream(with_one, 64, bench.scaled(300_000)),
+                "without": lambda: stream(without, 64, bench.scaled(300_000)),
+            },
+            bench.rounds,
+        )
+    label = "64 B, one sender to one mule, on a bus with --cluster"
+    return [versus(label, "without", samples["with"], samples["without"], rate, at_least=0.95)]
 
 
-def _beside(bench: Bench) -> list[Row]:
-    """A backlog by one worker process, as in `queues`; theirs are tasks with results, ours messages."""
-    rows, queues, label = [], {}, "a backlog of a farm of the cluster, one worker process"
+def _backlogs(bench: Bench) -> list[Row]:
+    """A backlog by one worker process, as in `queues`: theirs are tasks with results, ours messages."""
+    rows, queues, label = [], {}, "a backlog of a farm of the cluster, one member"
     for name in ("Celery", "dramatiq"):
         try:
             queues[name] = Queue(name)
@@ -113,20 +184,11 @@ def _beside(bench: Bench) -> list[Row]:
     if not queues:
         return rows
     count = bench.scaled(2000)
-    with nats.servers(1) as urls, Host(0, urls, 1) as bus:
-        sides: dict[str, Callable[[], float]] = {"ipcmules": lambda: _backlog(bus, count)}
+    with Cluster(1, 1) as cluster:
+        sides: dict[str, Callable[[], float]] = {"ipcmules": lambda: cluster.backlog(count)}
         for name, queue in queues.items():
             sides[name] = lambda queue=queue: queue.throughput(count)  # type: ignore[misc]  # mypy sees no types in a lambda's defaults
         samples = interleave(sides, min(bench.rounds, 3))
     return rows + [
         versus(label, f"{name} with Redis", samples["ipcmules"], samples[name], rate) for name in queues
     ]
-
-
-def _backlog(bus: Host, count: int) -> float:
-    """Messages a second that one member takes, of those that are there already."""
-    bus.agents[3].call("send_farm_on", "work", SIZE, count, 1, timeout=120)
-    handled, seconds = bus.agents[1].call("drain_timed", timeout=120)
-    if handled != count:
-        raise RuntimeError(f"{handled} of {count} messages were handled")
-    return float(count / seconds)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipcmules.api.calls import after_stop, checked_timeout, run_signal
 from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, UnknownTarget
@@ -19,6 +19,9 @@ from ipcmules.kernel.exhaustion import importing
 from ipcmules.kernel.unpatched import get_ident
 from ipcmules.member import inlining, membership
 from ipcmules.member.membership import Membership
+
+if TYPE_CHECKING:
+    from ipcmules.messages.send.outbox import Outbox
 
 Message = bytes | bytearray | memoryview | str
 
@@ -164,9 +167,33 @@ def _sender(target: int | str | bytes) -> Callable[..., bool]:
     if inline is not None:
         return lambda message, _timeout, _priority: inline.message(message, target)
     member = membership.current()
-    send = _to_cluster(member, target) or member.post.outbox(_endpoint(member, target)).send
+    send = _to_cluster(member, target) or _here(member, target)
     _senders[target] = send
     return send
+
+
+def _here(member: Membership, target: int | str | bytes) -> Callable[..., bool]:
+    """What sends to this bus: the outbox itself, unless the app has to do with OpenTelemetry."""
+    with importing:
+        from ipcmules.functions import tracing
+
+    outbox = member.post.outbox(_endpoint(member, target))
+    if not tracing.may_come(_senders.clear):
+        return outbox.send
+    return partial(_send_traced, outbox, tracing.context_for)
+
+
+def _send_traced(
+    outbox: Outbox,
+    context_for: Callable[[bytes], bytes],
+    message: bytes,
+    timeout: float | None,
+    priority: int,
+) -> bool:
+    context = context_for(message)
+    if context:
+        return outbox.send_with(message, context, timeout, priority)
+    return outbox.send(message, timeout, priority)
 
 
 def _to_cluster(member: Membership, target: int | str | bytes) -> Callable[..., bool] | None:
@@ -198,6 +225,20 @@ def redelivered() -> int:
     member = membership.peek()
     deliveries = getattr(member.inbox, "deliveries", None) if member is not None else None
     return 0 if deliveries is None else max(0, deliveries() - 1)
+
+
+def received_context() -> dict[str, str]:
+    """The OpenTelemetry context that came with the message in this thread's hand.
+
+    As propagators read it: `propagate.extract(received_context())`. {} where none came: the sender did not
+    trace, or the message was kept and sent again; and where nothing is in hand.
+    """
+    with importing:
+        from ipcmules.functions import tracing
+
+    member = membership.peek()
+    inbox = member.inbox if member is not None else None
+    return {} if inbox is None else tracing.carrier_of(inbox.context())
 
 
 def _endpoint(member: Membership, target: int | str | bytes) -> str:

@@ -17,7 +17,7 @@ from ipcmules.kernel import exhaustion, files
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.kernel.processes import ProcessId
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)

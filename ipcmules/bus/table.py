@@ -26,7 +26,7 @@ from ipcmules.kernel.processes import ProcessId
 if TYPE_CHECKING:
     from ipcmules.bus.config import BusConfig
 
-MAGIC = 0x34304C55_4D435049  # "IPCMUL04" as a little-endian number
+MAGIC = 0x35304C55_4D435049  # "IPCMUL05" as a little-endian number
 SIGNALS = 256
 #: Numbers that attached and started workers can have, from 1.
 WORKER_SLOTS = 256

@@ -35,7 +35,8 @@ def _of_bus(names: Callable[[str], Iterable[tuple[str, str]]]) -> Complete:
     """Names and what they are, of the bus that the command line means; names(bus) finds them."""
 
     def complete(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        bus = ctx.params.get("bus") or os.environ.get(BUS_VARIABLE) or "default"
+        above = ctx.parent.params.get("bus") if ctx.parent is not None else None
+        bus = ctx.params.get("bus") or above or os.environ.get(BUS_VARIABLE) or "default"
         try:
             found = list(names(bus))
         except (IpcMulesError, OSError):
@@ -92,6 +93,20 @@ def _letters(bus: str) -> Iterable[tuple[str, str]]:
     return [(each.id, each.reason) for each in map(kept.header, kept.listing(places(bus))[:1000])]
 
 
+def _events(bus: str) -> Iterable[tuple[str, str]]:
+    from ipcmules.snapshot import take
+
+    found = take(places(bus), events=True, details=False).events or ()
+    return [(str(each.row["id"]), f"{each.schedule} {each.handler}".strip()) for each in found]
+
+
+def states(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The states of tasks that begin so."""
+    from ipcmules.spooler import peek
+
+    return [CompletionItem(each) for each in (*peek.STATES, *peek.ENDED) if each.startswith(incomplete)]
+
+
 mules, farms, targets = _of_bus(_mules), _of_bus(_farms), _of_bus(_targets)
 functions, queues = _of_bus(_functions), _of_bus(_queues)
-signals, letters = _of_bus(_signals), _of_bus(_letters)
+signals, letters, events = _of_bus(_signals), _of_bus(_letters), _of_bus(_events)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ipcmules.cli import completing
 from ipcmules.cli.target import bus_option, running
 from ipcmules.errors import ConfigError
 from ipcmules.kernel.printable import for_people
@@ -33,7 +34,7 @@ def command(ctx: click.Context, bus: str | None, as_json: bool) -> None:
 
 @command.command()
 @bus_option
-@click.argument("event", metavar="ID")
+@click.argument("event", metavar="ID", shell_complete=completing.events)
 @click.pass_obj
 def run(above: str | None, bus: str | None, event: str) -> None:
     """Have an event run now: raise its signal, or run its command."""
@@ -43,7 +44,7 @@ def run(above: str | None, bus: str | None, event: str) -> None:
 
 @command.command()
 @bus_option
-@click.argument("event", metavar="ID")
+@click.argument("event", metavar="ID", shell_complete=completing.events)
 @click.pass_obj
 def pause(above: str | None, bus: str | None, event: str) -> None:
     """Have nothing come of an event's ticks, until `resume` or the end of the bus."""
@@ -52,7 +53,7 @@ def pause(above: str | None, bus: str | None, event: str) -> None:
 
 @command.command()
 @bus_option
-@click.argument("event", metavar="ID")
+@click.argument("event", metavar="ID", shell_complete=completing.events)
 @click.pass_obj
 def resume(above: str | None, bus: str | None, event: str) -> None:
     """Have an event go on that is paused."""

@@ -6,6 +6,7 @@ Each command's module is imported only when that command runs: `ipcmules msg` st
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -100,6 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
+    if "_IPCMULES_COMPLETE" in os.environ:  # a shell asks: click answers from here on
+        from ipcmules.cli import shells
+
+        shells.register()
     try:
         code = _group.main(arguments, prog_name="ipcmules", standalone_mode=False)
     except click.ClickException as error:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ipcmules.cli.found import neighbours
+from ipcmules.cli.shapes import duration
 from ipcmules.cli.target import bus_option, bus_places
 from ipcmules.kernel.printable import for_people
 from ipcmules.snapshot import take
@@ -82,7 +83,7 @@ def _head(found: dict[str, Any]) -> list[str]:
 
 
 def _tail(found: dict[str, Any]) -> list[str]:
-    waiting = [f"{each['endpoint']} {each['messages']}" for each in found["queues"] if each["messages"]]
+    waiting = [_waiting(each) for each in found["queues"] if each["messages"]]
     behind = [f"{each['endpoint']} {each['waiting']}" for each in found["queues"] if each["waiting"]]
     farms = [f"{name}: {', '.join(map(str, mules))}" for name, mules in found["farms"].items()]
     deaths = [
@@ -227,3 +228,9 @@ def _duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def _waiting(queue: dict[str, Any]) -> str:
+    """A queue, how many frames wait, and for how long nothing has moved."""
+    still = f", {duration(queue['oldest'])} without a move" if queue["oldest"] else ""
+    return f"{queue['endpoint']} {queue['messages']}{still}"

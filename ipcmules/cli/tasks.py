@@ -61,7 +61,7 @@ def _chosen(function: Callable[..., Any]) -> Callable[..., Any]:
         (
             bus_option,
             click.option("--dir", "directory", metavar="DIR", help="This spool directory, without a bus."),
-            click.option("--state", metavar="STATE", help=_STATES),
+            click.option("--state", metavar="STATE", help=_STATES, shell_complete=completing.states),
             click.option(
                 "--function",
                 metavar="NAME",

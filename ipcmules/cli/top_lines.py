@@ -13,8 +13,8 @@ from ipcmules.cli.shapes import cut, duration, number, size
 from ipcmules.cli.top_state import State
 from ipcmules.kernel.printable import for_people
 from ipcmules.snapshot import Snapshot
-from ipcmules.snapshot.rates import Rates
-from ipcmules.snapshot.values import Event, Mule, Process, Queue, Signal, Spooler, Worker
+from ipcmules.snapshot.rates import NO_FLOW, Rates
+from ipcmules.snapshot.values import Directory, Event, Mule, Process, Queue, Signal, Spooler, Worker
 from ipcmules.spooler.figures import Figures
 
 #: Styles.
@@ -73,7 +73,7 @@ def header(seen: Snapshot, rates: Rates, width: int) -> list[Line]:
         )
     )
     waiting = [f"{each.endpoint} {each.messages}/{each.depth}" for each in seen.queues if each.messages]
-    full = any(each.messages >= each.depth for each in seen.queues)
+    full = any(each.messages >= each.depth or _is_old(each) for each in seen.queues)
     lines.append(Line(f"queues    {', '.join(waiting) or 'empty'}", BAD if full else PLAIN))
     if seen.tasks.directories:
         lines.append(_tasks(seen))
@@ -188,19 +188,28 @@ _FUNCTIONS = (
 )
 
 
+_DIRECTORIES = (
+    Column("directory", -20),
+    Column("wait", 6),
+    Column("later", 6),
+    Column("now", 4),
+    Column("failing", 7),
+    Column("dead", 6),
+    Column("oldest", 6),
+    Column("in/s", 6),
+    Column("out/s", 6),
+)
+
+
 def functions(seen: Snapshot, rates: Rates, width: int) -> list[Line]:
     """A line a function of tasks, and one a spool directory."""
     lines = [Line(_titles(_FUNCTIONS), TITLE)]
     lines += [_function(each, seen, rates) for each in seen.tasks.functions]
     if not seen.tasks.functions:
         lines.append(Line("no task has run since the bus was started", DIM))
-    for place in seen.tasks.directories:
-        text = (
-            f"{place.name or place.path}: {place.waiting} waiting, {place.scheduled} scheduled, "
-            f"{place.running} running, {place.failing} failing, {place.dead} dead"
-        )
-        paused = f", paused: {', '.join(place.paused)}" if place.paused else ""
-        lines.append(Line(for_people(text + paused), BAD if place.dead or place.failing else PLAIN))
+    if seen.tasks.directories:
+        lines += [Line(""), Line(_titles(_DIRECTORIES), TITLE)]
+        lines += [_directory(each, rates) for each in seen.tasks.directories]
     return [each._replace(text=cut(each.text, width)) for each in lines]
 
 
@@ -272,9 +281,22 @@ def _event(each: Event, now: float) -> Line:
     return Line(for_people(text), BAD if each.late and each.late >= LONG else PLAIN)
 
 
-def queues(seen: Snapshot, _rates: Rates, width: int) -> list[Line]:
+_QUEUES = (
+    Column("queue", -20),
+    Column("", 10),
+    Column("in it", 7),
+    Column("behind", 6),
+    Column("oldest", 6),
+    Column("in/s", 6),
+    Column("out/s", 6),
+    Column("each", 5),
+)
+
+
+def queues(seen: Snapshot, rates: Rates, width: int) -> list[Line]:
     """Queues, locks, caches, counters."""
-    lines = [Line("queue", TITLE), *map(_queue, seen.queues), Line(""), Line("lock", TITLE)]
+    lines = [Line(_titles(_QUEUES), TITLE), *(_queue(each, rates) for each in seen.queues), Line("")]
+    lines.append(Line("lock", TITLE))
     lines += [
         Line(f"{each.number:>5} {f'pid {each.holder}' if each.holder else 'free'}, {each.waiters} wait")
         for each in seen.locks
@@ -291,14 +313,38 @@ def queues(seen: Snapshot, _rates: Rates, width: int) -> list[Line]:
     return [each._replace(text=cut(each.text, width)) for each in lines]
 
 
-def _queue(each: Queue) -> Line:
-    filled = round(20 * each.messages / each.depth) if each.depth else 0
-    bar = "#" * filled + "·" * (20 - filled)
-    style = BAD if each.messages >= each.depth else PLAIN
-    behind = f", {each.waiting} more behind it" if each.waiting else ""
-    return Line(
-        f"{each.endpoint:<20} {bar} {each.messages}/{each.depth}, {size(each.size)} each{behind}", style
+def _queue(each: Queue, rates: Rates) -> Line:
+    filled = round(10 * each.messages / each.depth) if each.depth else 0
+    flow = rates.queues.get(each.endpoint)
+    texts = (
+        for_people(each.endpoint),
+        "#" * min(filled, 10) + "·" * (10 - filled),
+        f"{each.messages}/{each.depth}",
+        number(each.waiting),
+        duration(each.oldest) if each.oldest is not None else "-",
+        number(flow.come) if flow is not None else "-",
+        number(flow.gone) if flow is not None else "-",
+        size(each.size),
     )
+    return Line(_row(_QUEUES, texts), BAD if each.messages >= each.depth or _is_old(each) else PLAIN)
+
+
+def _is_old(each: Queue) -> bool:
+    return each.oldest is not None and each.oldest >= LONG
+
+
+def _directory(each: Directory, rates: Rates) -> Line:
+    flow = rates.directories.get(each.path, NO_FLOW)
+    texts = (
+        for_people(each.name or each.path[-20:]),
+        *(number(count) for count in (each.waiting, each.scheduled, each.running, each.failing, each.dead)),
+        duration(each.oldest) if each.oldest is not None else "-",
+        number(flow.come),
+        number(flow.gone),
+    )
+    paused = f" paused: {', '.join(each.paused)}" if each.paused else ""
+    row = _row(_DIRECTORIES, texts) + for_people(paused)
+    return Line(row, BAD if each.dead or each.failing else PLAIN)
 
 
 #: What can be looked at, in the order of the Tab key: a title, and what makes its lines.

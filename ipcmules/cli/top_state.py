@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipcmules.bus.places import Places
 from ipcmules.snapshot import Snapshot, take
+from ipcmules.snapshot.ages import Ages
 from ipcmules.snapshot.rates import Rates, between
 
 
@@ -17,12 +18,14 @@ class State:
         #: The key of the line that is looked into, '' for none.
         self.inside = ""
         self.rates = Rates()
+        self._ages = Ages()
         self._where = where
         self.seen: Snapshot = Snapshot(where.bus, "absent", 0.0, where.runtime)
 
     def look(self) -> None:
         """Take another snapshot. Raises as take()."""
-        before, self.seen = self.seen, take(self._where, events=self.page == EVENTS and not self.inside)
+        found = take(self._where, events=self.page == EVENTS and not self.inside)
+        before, self.seen = self.seen, self._ages.of(found)
         self.rates = between(before, self.seen)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -11,6 +12,7 @@ from ipcmules.bus.places import Places
 from ipcmules.bus.version import __version__
 from ipcmules.exporter.steady import Steady
 from ipcmules.snapshot import Snapshot, take
+from ipcmules.snapshot.ages import Ages
 from ipcmules.spooler import figures
 from ipcmules.spooler.figures import Figures
 
@@ -26,10 +28,13 @@ class BusCollector(Collector):
     def __init__(self, where: Places) -> None:
         self._where = where
         self._steady = Steady()
+        self._ages = Ages()
+        self._turn = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
         """See prometheus_client. Every metric has the label `bus`."""
-        seen = take(self._where, events=True)
+        with self._turn:  # looks are remembered in their order
+            seen = self._ages.of(take(self._where, events=True))
         self._steady.begin(seen.generation)
         yield from self._bus(seen)
         yield from self._processes(seen)
@@ -138,6 +143,25 @@ class BusCollector(Collector):
             ("queue",),
             [(key, each.waiting) for key, each in found],
         )
+        yield self._gauge(
+            "queue_oldest_seconds",
+            "For how long at least the first of what waits has been there.",
+            ("queue",),
+            [(key, each.oldest or 0.0) for key, each in found],
+        )
+        messages = [(key, each) for key, each in found if not each.is_spool]
+        yield self._counter(
+            "queue_taken",
+            "Messages that mules have taken.",
+            ("queue",),
+            [(key, each.taken) for key, each in messages],
+        )
+        yield self._counter(
+            "queue_come",
+            "Messages that have come: those that were taken, and as many more as there are.",
+            ("queue",),
+            [(key, self._steady.up(("come", key), each.come)) for key, each in messages],
+        )
         yield self._gauge("dead_letters", "Messages that nobody could take.", (), [((), seen.letters.dead)])
         yield self._gauge(
             "kept_messages", "Messages the bus queues again itself.", (), [((), seen.letters.waiting)]
@@ -217,6 +241,24 @@ class BusCollector(Collector):
             "For how long the first of those that are due has been waiting.",
             ("directory",),
             [((each.path,), each.oldest or 0.0) for each in places],
+        )
+        yield self._counter(
+            "tasks_begun",
+            "Attempts that were begun.",
+            ("directory",),
+            [((each.path,), each.begun) for each in places],
+        )
+        yield self._counter(
+            "tasks_ended",
+            "Tasks that were done or given up.",
+            ("directory",),
+            [((each.path,), each.ended) for each in places],
+        )
+        yield self._counter(
+            "tasks_come",
+            "Tasks that have come: those that ended, and as many more as there are.",
+            ("directory",),
+            [((each.path,), self._steady.up(("come", each.path), each.ended + each.left)) for each in places],
         )
         found = seen.tasks.functions
         results = ("done", "failed", "killed", "other")

@@ -27,14 +27,25 @@ def directory(where: Places) -> str:
     return os.path.join(where.state, f"large-{where.digest}")
 
 
-def store(where: Places, data: bytes, attempts: int = 0, created: Callable[[], object] = bool) -> bytes:
+def store(
+    where: Places,
+    data: bytes,
+    attempts: int = 0,
+    created: Callable[[], object] = bool,
+    context: bytes = b"",
+) -> bytes:
     """Put a message aside and return the reference to it. publish() it right before it goes into a queue.
 
     attempts: how many processes have died with it in hand; the name carries that, see attempts_of(). created:
-    called as soon as it has a name, see collect().
+    called as soon as it has a name, see collect(). context: what stands behind it, see context_of(); of one
+    that no process has died with.
     Raises LimitError if neither shared memory nor the state directory has room.
     """
-    name = f"{segments.new_name()}.a{attempts}" if attempts else segments.new_name()
+    name = segments.new_name()
+    if attempts:
+        name = f"{name}.a{attempts}"
+    elif context:
+        name, data = f"{name}.c{len(context)}", data + context
     segment = where.large_prefix + name
     reference = _reference(_SEGMENT, len(data), segment)
     try:
@@ -80,8 +91,22 @@ def _parse(reference: bytes) -> tuple[bytes, int, str]:
 
 def attempts_of(reference: bytes) -> int:
     """How many processes have died with the message in hand that a reference names."""
-    last = _parse(reference)[2].rpartition(".")[2]
-    return int(last[1:]) if last[:1] == "a" and last[1:].isdigit() else 0
+    return _said(_parse(reference)[2], "a")
+
+
+def context_of(reference: bytes) -> bytes:
+    """The context of the sender that stands behind a message; nothing where none does.
+
+    Raises as peek().
+    """
+    size = _said(_parse(reference)[2], "c")
+    return _read(reference)[-size:] if size else b""
+
+
+def _said(name: str, what: str) -> int:
+    """The number in the last part of a name, if that begins so; else 0."""
+    last = name.rpartition(".")[2]
+    return int(last[1:]) if last[:1] == what and last[1:].isdigit() else 0
 
 
 def _path(reference: bytes) -> str:
@@ -94,6 +119,11 @@ def peek(reference: bytes) -> bytes:
 
     Raises FileNotFoundError if it is gone, AccessError if what has its name is not ours.
     """
+    size = _said(_parse(reference)[2], "c")
+    return _read(reference)[:-size] if size else _read(reference)
+
+
+def _read(reference: bytes) -> bytes:
     _kind, size, name = _parse(reference)
     with segments.open_to_read(_path(reference)) as file:
         descriptor = file.fileno()

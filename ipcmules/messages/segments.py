@@ -28,8 +28,8 @@ from ipcmules.kernel.processes import ProcessId
 #: Where Linux keeps POSIX shared memory (shm_overview(7)): the segment /NAME is the file NAME in here.
 DIRECTORY = "/dev/shm"
 
-#: The end of a message's path; one that processes have died with ends in .aN (messages/large.py).
-_MESSAGE = re.compile(r"(new\.)?(\d+)\.(\d+)\.(\d+(?:\.a\d+)?)\Z")
+#: The end of a message's path; .cN and .aN say more of it (messages/large.py).
+_MESSAGE = re.compile(r"(new\.)?(\d+)\.(\d+)\.(\d+(?:\.[ca]\d+)?)\Z")
 
 _numbers = itertools.count(1)
 _me = ProcessId(0, 0)

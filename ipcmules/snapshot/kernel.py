@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from dataclasses import replace
 from operator import itemgetter
 
@@ -38,17 +39,24 @@ def queues(where: Places, found: Description) -> tuple[Queue, ...]:
 
 
 def _queue(spec: QueueSpec, found: Description, directory: Directory | None) -> Queue:
-    messages = waiting = 0
+    messages = waiting = taken = number = 0
+    still = 0.0
+    if directory is not None and not spec.is_spool:
+        number = number_of(found.config, spec.endpoint)
+        taken = directory.taken(number)  # first: what is taken meanwhile is missed, and not told twice
     try:
         queue = posix_ipc.MessageQueue(spec.name, write=False)
     except (posix_ipc.Error, OSError):
         pass  # removed while we look: the bus is stopping
     else:
         messages = queue.current_messages
+        # When something was sent or received last, in whole seconds (ipc/mqueue.c).
+        still = round(max(time.time() - os.fstat(queue.mqd).st_mtime - 1, 0.0), 3)
         queue.close()
     if directory is not None and not spec.is_spool:
-        waiting = saving.count(directory, number_of(found.config, spec.endpoint))
-    return Queue(spec.endpoint, messages, spec.depth, spec.size, waiting)
+        waiting = saving.count(directory, number)
+    oldest = still if messages else 0.0 if waiting else None
+    return Queue(spec.endpoint, messages, spec.depth, spec.size, waiting, taken, oldest)
 
 
 def locks(found: Description) -> tuple[Lock, ...]:

@@ -20,14 +20,27 @@ class ProcessRates:
 
 
 @dataclass(frozen=True)
+class Flow:
+    """What came and went a second: messages of a queue, or tasks of a spool directory.
+
+    What comes is not counted by who sends. It is what went, and what more there is than before: so what was
+    taken out by hand, as by `ipcmules tasks drop`, is missing.
+    """
+
+    come: float = 0.0
+    gone: float = 0.0
+
+
+@dataclass(frozen=True)
 class Rates:
     """A bus. processes: by role and number. functions: attempts that ended a second, by function.
-    directories: tasks that were begun a second, by spool directory."""
+    directories: by path; queues: by endpoint, but for those of spool directories."""
 
     seconds: float = 0.0
     processes: Mapping[tuple[str, int], ProcessRates] = field(default_factory=dict)
     functions: Mapping[str, float] = field(default_factory=dict)
-    directories: Mapping[str, float] = field(default_factory=dict)
+    directories: Mapping[str, Flow] = field(default_factory=dict)
+    queues: Mapping[str, Flow] = field(default_factory=dict)
     messages: float = 0.0
     signals: float = 0.0
     tasks: float = 0.0
@@ -39,6 +52,7 @@ class Rates:
 
 
 _NONE = ProcessRates()
+NO_FLOW = Flow()
 
 
 def between(before: Snapshot | None, after: Snapshot) -> Rates:
@@ -56,10 +70,18 @@ def between(before: Snapshot | None, after: Snapshot) -> Rates:
         each.function: max(each.ended + each.killed - ended.get(each.function, 0), 0) / seconds
         for each in after.tasks.functions
     }
-    directories: dict[str, float] = {}
-    for spooler in after.spoolers:
-        rate = processes[spooler.role, spooler.number].messages
-        directories[spooler.directory] = directories.get(spooler.directory, 0.0) + rate
+    places = {each.path: each for each in before.tasks.directories}
+    directories = {
+        each.path: _flow(old.ended, each.ended, old.left, each.left, seconds)
+        for each in after.tasks.directories
+        if (old := places.get(each.path)) is not None
+    }
+    known_queues = {each.endpoint: each for each in before.queues}
+    queues = {
+        each.endpoint: _flow(one.taken, each.taken, one.left, each.left, seconds)
+        for each in after.queues
+        if not each.is_spool and (one := known_queues.get(each.endpoint)) is not None
+    }
     spoolers = [processes[each.role, each.number] for each in after.spoolers]
     mules = [processes[each.role, each.number] for each in after.mules]
     return Rates(
@@ -67,11 +89,17 @@ def between(before: Snapshot | None, after: Snapshot) -> Rates:
         processes=processes,
         functions=functions,
         directories=directories,
+        queues=queues,
         messages=sum(each.messages for each in mules),
         signals=sum(each.signals for each in processes.values()),
         tasks=sum(each.messages for each in spoolers),
         failures=sum(each.exceptions for each in processes.values()),
     )
+
+
+def _flow(gone_before: int, gone_after: int, left_before: int, left_after: int, seconds: float) -> Flow:
+    gone = max(gone_after - gone_before, 0)
+    return Flow(max(gone + left_after - left_before, 0) / seconds, gone / seconds)
 
 
 def _rates(before: Process | None, after: Process, seconds: float) -> ProcessRates:

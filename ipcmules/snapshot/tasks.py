@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ipcmules.bus import table
 from ipcmules.bus.description import Description
@@ -26,8 +26,12 @@ _DEEPEST = 8
 def all_of(where: Places, found: Description, shared: Table | None) -> Tasks:
     """The tasks of a bus: by directory, and what its spoolers have done since its start, by function."""
     running = _running(found, shared)
-    directories = tuple(_directory(each, running.get(each.directory, 0)) for each in found.config.spoolers)
-    return Tasks(directories, _functions(where, found, shared))
+    done = _figures(where, found, shared)
+    directories = tuple(
+        _directory(each, running.get(each.directory, 0), done.get(each.directory, []))
+        for each in found.config.spoolers
+    )
+    return Tasks(directories, _functions(itertools.chain.from_iterable(done.values())))
 
 
 def _running(found: Description, shared: Table | None) -> dict[str, int]:
@@ -41,17 +45,24 @@ def _running(found: Description, shared: Table | None) -> dict[str, int]:
     return counts
 
 
-def _functions(where: Places, found: Description, shared: Table | None) -> tuple[Figures, ...]:
-    counted: dict[str, Figures] = {}
-    for number in range(1, len(found.config.spooler_directories) + 1):
+def _figures(where: Places, found: Description, shared: Table | None) -> dict[str, list[Figures]]:
+    """What the spoolers of each directory have done."""
+    done: dict[str, list[Figures]] = {}
+    for number, directory in enumerate(found.config.spooler_directories, 1):
         runs = shared is not None and shared.lives(shared.spooler(number))
-        for each in figures.read(where.figures(number), runs):
-            before = counted.get(each.function)
-            counted[each.function] = each if before is None else before + each
+        done.setdefault(directory, []).extend(figures.read(where.figures(number), runs))
+    return done
+
+
+def _functions(done: Iterable[Figures]) -> tuple[Figures, ...]:
+    counted: dict[str, Figures] = {}
+    for each in done:
+        before = counted.get(each.function)
+        counted[each.function] = each if before is None else before + each
     return tuple(sorted(counted.values(), key=lambda each: (-each.begun, each.function)))
 
 
-def _directory(spec: SpoolDir, running: int) -> Directory:
+def _directory(spec: SpoolDir, running: int, done: list[Figures]) -> Directory:
     listed = list(_tasks(spec.directory))
     step = max(1, len(listed) // _SAMPLE)
     now = time.time()
@@ -72,6 +83,8 @@ def _directory(spec: SpoolDir, running: int) -> Directory:
         oldest=round(max(now - min(keys) / 1e6, 0.0), 3) if keys else None,
         paused=paused(spec.directory),
         sampled=step > 1,
+        begun=sum(each.begun for each in done),
+        ended=sum(each.done + each.dead for each in done),
     )
 
 

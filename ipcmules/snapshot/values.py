@@ -86,13 +86,33 @@ class Program:
 @dataclass(frozen=True)
 class Queue:
     """A message queue. messages: frames in it, of which one of a mule's own may carry many messages. waiting:
-    messages behind it, in lanes."""
+    messages behind it, in lanes. A spool directory's carries names of tasks: what is told of tasks is
+    Directory's."""
 
     endpoint: str
     messages: int
     depth: int
     size: int
     waiting: int
+    taken: int = 0  #: messages that mules have taken since the bus's start, about; 0 of a spool directory's
+    #: For how long at least the first of what waits has been there; None: nothing does. Of a single look: for
+    #: how long nobody has sent and nobody has taken. Who looks again and again knows more (ages.py).
+    oldest: float | None = None
+
+    @property
+    def left(self) -> int:
+        """How many messages wait in it and behind it."""
+        return self.messages + self.waiting
+
+    @property
+    def come(self) -> int:
+        """How many messages have come since the bus's start."""
+        return self.taken + self.left
+
+    @property
+    def is_spool(self) -> bool:
+        """True for that of a spool directory."""
+        return self.endpoint.startswith("spool.")
 
 
 @dataclass(frozen=True)
@@ -159,6 +179,13 @@ class Directory:
     oldest: float | None  #: for how long the first of those that are due has been there
     paused: tuple[str, ...]
     sampled: bool = False
+    begun: int = 0  #: attempts that its spoolers have begun since the bus's start
+    ended: int = 0  #: tasks that were done or given up since then
+
+    @property
+    def left(self) -> int:
+        """How many tasks are there that may run yet, or do."""
+        return self.waiting + self.scheduled + self.running
 
 
 @dataclass(frozen=True)

@@ -8,5 +8,5 @@ main       the process            server     the HTTP server, without wake-ups  
 tokens     the secret             routes     what is answered at which path      sampling   the last hour
 looking    tasks, letters, log    acting     what changes something              asking     stacks
 
-static/ is the page itself: one HTML, one CSS, one JavaScript file, without a build step.
+static/ is the page itself: one HTML, one CSS, and JavaScript modules, one idea each, without a build step.
 """

@@ -25,11 +25,16 @@ from ipcmules.web import acting, looking
 from ipcmules.web.guard import Application, Guard, Terms
 from ipcmules.web.sampling import Sampler
 
+#: The page's modules, page.js the first.
+SCRIPTS = (
+    *("page", "state", "asking", "texts", "building", "table", "plot", "wrongs"),
+    *("overview", "processes", "list", "tasks", "letters", "events", "log"),
+)
 #: The page itself, which everybody may have: it shows nothing without the token.
 FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    **{f"/{each}.js": (f"{each}.js", "text/javascript; charset=utf-8") for each in SCRIPTS},
 }
 
 
@@ -210,5 +215,6 @@ def _rates(found: Rates) -> dict[str, Any]:
         "failures": found.failures,
         "processes": {f"{role} {number}": asdict(each) for (role, number), each in found.processes.items()},
         "functions": dict(found.functions),
-        "directories": dict(found.directories),
+        "directories": {path: asdict(each) for path, each in found.directories.items()},
+        "queues": {endpoint: asdict(each) for endpoint, each in found.queues.items()},
     }

@@ -17,6 +17,7 @@ from dataclasses import astuple, dataclass
 from ipcmules.bus.places import Places
 from ipcmules.errors import IpcMulesError
 from ipcmules.snapshot import Snapshot, rates, take
+from ipcmules.snapshot.ages import Ages
 from ipcmules.snapshot.rates import Rates
 from ipcmules.spooler.figures import BUCKETS, Figures
 
@@ -65,6 +66,7 @@ class Sampler:
         self._pointed: Snapshot | None = None
         self.seen: Snapshot | None = None
         self.rates = Rates()
+        self._ages = Ages()
         self.problem = ""  #: why it cannot be looked at
         self.points: deque[Point] = deque(maxlen=_KEPT)
 
@@ -120,6 +122,7 @@ class Sampler:
             self._took = self._looked - began
             if self.seen is not None and _happened(self.seen, found):
                 self._active = self._looked
+            found = self._ages.of(found)
             self.rates = rates.between(self.seen, found)
             self.seen = found
             self._add(found)

@@ -50,7 +50,7 @@ def test_a_living_bus_of_another_version(
             done = run_cli(command[0], "--bus", bus_name, *command[1:])
             assert done.returncode == 1, done
             assert "was started by ipcmules 9.0" in done.stderr and "Traceback" not in done.stderr
-            assert f"ipcmules {ipcmules.__version__} (format 2)" in done.stderr
+            assert f"ipcmules {ipcmules.__version__} (format {FORMAT})" in done.stderr
         with pytest.raises(FormatError, match=r"ipcmules 9\.0"):
             ipcmules.attach(bus_name)
         assert "is running already" in run_cli("run", "--bus", bus_name, "--mules", "1").stderr

@@ -17,6 +17,7 @@ import pytest
 from prometheus_client import parser as plain
 from prometheus_client.openmetrics import parser as openmetrics
 
+import ipcmules
 from conftest import BusEnvironment
 from handled import Handled
 from ipcmules.bus.places import places
@@ -79,6 +80,13 @@ def test_metrics_over_a_respawn_and_a_reload(bus_env: BusEnvironment, bus_name: 
         assert _number(first, "ipcmules_process_messages_total", role="spooler", number="1") == 5
         assert _number(first, "ipcmules_process_up", role="mule", number="2") == 1
         assert _number(first, "ipcmules_app_counter", counter="hits") == 0
+        place = {"directory": str(handled.directory)}
+        of_tasks = [
+            _number(first, f"ipcmules_tasks_{each}_total", **place) for each in ("begun", "ended", "come")
+        ]
+        assert of_tasks == [5, 4, 4]
+        assert _number(first, "ipcmules_queue_taken_total", queue="mule2") == 0
+        assert _number(first, "ipcmules_queue_oldest_seconds", queue="pool") == 0
         # The same in OpenMetrics' text, whose parser is strict.
         open_text = _scrape(address, "application/openmetrics-text; version=1.0.0")
         assert open_text.endswith("# EOF\n")
@@ -88,7 +96,13 @@ def test_metrics_over_a_respawn_and_a_reload(bus_env: BusEnvironment, bus_name: 
         assert run_cli("reload", "--bus", bus_name).returncode == 0
         handled.call("give", 3)
         wait_until(lambda: take(places(bus_name)).spoolers[0].all_messages == 6, what="one task more")
+        with ipcmules.attach(bus_name):
+            assert ipcmules.mule_msg(b"without a hook", 2)
+        wait_until(lambda: take(places(bus_name)).letters.dead == 1, what="the message")
         then = _samples(_scrape(address))
+        assert _number(then, "ipcmules_queue_taken_total", queue="mule2") == 1
+        assert _number(then, "ipcmules_queue_come_total", queue="mule2") == 1
+        assert _number(then, "ipcmules_tasks_come_total", **place) == 5
         assert _number(then, "ipcmules_task_attempts_total", function="give", result="done") == 4
         assert _number(then, "ipcmules_process_restarts_total", role="spooler") == 2
         assert _number(then, "ipcmules_reloads_total") == 1
@@ -201,5 +215,7 @@ def test_counters_never_go_down() -> None:
     seen = ((7, 1.0), (7, 2.0), (8, 0.5), (9, 1.0), (9, 2.0))
     cpu = [steady.added("b", pid, number) for pid, number in seen]
     assert cpu == [1.0, 2.0, 2.5, 3.5, 4.5]
+    assert [steady.up("c", number) for number in (5, 7, 3, 4)] == [5, 7, 7, 8]
     steady.begin(2)
+    assert steady.up("c", 4) == 4
     assert (steady.value("a", 1), steady.added("b", 10, 0.5)) == (1, 0.5)

@@ -30,6 +30,7 @@ _provider.add_span_processor(SimpleSpanProcessor(_exporter))
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     """What was traced."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", _provider)
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: _provider)
     monkeypatch.setattr(trace, "get_tracer", _provider.get_tracer)
     _exporter.clear()

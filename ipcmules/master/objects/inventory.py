@@ -29,7 +29,7 @@ _QUEUES = "/dev/mqueue"
 _SEGMENT = re.compile(
     r"(.+?)\.(?:table|inflight|counters|ring|areas|c\.[\w-]+\.mdb(?:-lock|-use)?"
     r"|lanes(?:\.\d+\.\d+\.\d+\.\d+(?:-\d+\.new)?)?"
-    r"|m\.(?:new\.)?\d+\.\d+\.\d+(?:\.a\d+)?|k\.(?:new\.)?\d{20}-\d+-\d{6}\.msg)\Z"
+    r"|m\.(?:new\.)?\d+\.\d+\.\d+(?:\.[ca]\d+)?|k\.(?:new\.)?\d{20}-\d+-\d{6}\.msg)\Z"
 )
 _QUEUE = re.compile(r"(.+?)\.q\.(?:pool|mule\d+|farm\..+|spool\.\d+)\Z")
 #: A mule number further than this from the last queue found is not looked for.

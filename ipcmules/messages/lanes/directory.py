@@ -21,7 +21,7 @@ from ipcmules.errors import AccessError, LimitError
 from ipcmules.kernel import exhaustion
 from ipcmules.kernel.interruption import opened
 
-MAGIC = 0x31304E4C_4D435049  # "IPCMLN01" as a little-endian number
+MAGIC = 0x32304E4C_4D435049  # "IPCMLN02" as a little-endian number
 PAGE = 4096
 #: Lanes behind one queue at most: so many senders can be ahead of its receivers at once.
 LANES = 256
@@ -38,6 +38,7 @@ _START = 40
 Q_LANES = 0  # how many of its entries were ever used; written with the lock held
 Q_WAITING = 1  # a hint: not 0 while some lane may have something; senders and receivers store into it
 Q_BELL = 2  # of a mule's own queue: that mule's bell; see Directory.bells()
+Q_TAKEN = 3  # of a mule's own queue: how many messages that mule has taken of it; see Directory.tally()
 
 # Cells of a lane's entry; where no writer is named, whoever holds the lock.
 L_PID, L_START = 0, 1  # its sender; pid 0: it has none
@@ -75,10 +76,14 @@ class Layout(NamedTuple):
         """Where the bells of a shared queue begin, one a mule: first the pool's row, then the farms'."""
         return PAGE + self.queues * RECORD + 8 * self.mules * (queue - self.mules if queue else 0)
 
+    def tallies(self, queue: int) -> int:
+        """Where the tallies of a shared queue begin: in rows behind those of the bells, and like them."""
+        return self.row(self.queues) + self.row(queue) - self.row(0)
+
     @property
     def entries(self) -> int:
         """Where the entries of lanes begin; what comes before them is reserved from the start."""
-        return -(-self.row(self.queues) // PAGE) * PAGE
+        return -(-self.tallies(self.queues) // PAGE) * PAGE
 
     def entry(self, queue: int, lane: int) -> int:
         """Where a lane's entry begins."""
@@ -215,6 +220,22 @@ class Directory:
             return slice(start, start + 8)
         start = self.layout.row(queue)
         return slice(start, start + 8 * self.layout.mules)
+
+    def tally(self, queue: int, mule: int) -> int:
+        """Index of the cell in which a mule tells how many messages it has taken of a queue.
+
+        It counts on from what the processes before it have told.
+        """
+        if self.layout.is_private(queue):
+            return self.record(queue) + Q_TAKEN
+        return self.layout.tallies(queue) // 8 + mule - 1
+
+    def taken(self, queue: int) -> int:
+        """How many messages all mules together have taken of a queue since the bus began."""
+        if self.layout.is_private(queue):
+            return int(self.cells[self.tally(queue, queue)])
+        first = self.tally(queue, 1)
+        return sum(self.cells[first : first + self.layout.mules])
 
     def prefix(self, queue: int, lane: int) -> str:
         """What the paths of a lane's segments begin with; then comes the number."""

@@ -26,6 +26,7 @@ from ipcmules.messages.lanes.directory import (
 )
 from ipcmules.messages.lanes.lock import locked
 from ipcmules.messages.lanes.readers import Readers
+from ipcmules.messages.lanes.tally import Tally
 
 _STRIDE = SHARED.stride
 _SLOT = _STRIDE * 8
@@ -57,8 +58,10 @@ class Claiming(Protocol):
 class Position:
     """Where this receiver is in one lane: everything before that is claimed by somebody."""
 
-    def __init__(self, directory: Directory, queue: int, lane: int, source: int) -> None:
+    def __init__(self, directory: Directory, queue: int, lane: int, source: int, tally: Tally) -> None:
         self.lane = lane
+        #: Where next_record() counts what it takes here.
+        self.tally = tally
         self._directory = directory
         self._queue = queue
         self._source = source
@@ -218,8 +221,10 @@ def retire(directory: Directory, queue: int, lane: int, *known: Segment | None) 
 class SharedLanes:
     """All lanes behind one shared queue, for one receiver."""
 
-    def __init__(self, directory: Directory, queue: int, source: int) -> None:
-        self._readers = Readers(directory, queue, lambda lane: Position(directory, queue, lane, source))
+    def __init__(self, directory: Directory, queue: int, source: int, tally: Tally) -> None:
+        self._readers = Readers(
+            directory, queue, lambda lane: Position(directory, queue, lane, source, tally)
+        )
         self._next = 0
         #: The lanes whose records may be taken, in this order, and until when.
         self.ready: list[Position] = []

@@ -6,7 +6,7 @@ docs/formats-messages.md, "Lanes".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 
 import posix_ipc
@@ -18,6 +18,7 @@ from ipcmules.messages.lanes import owning
 from ipcmules.messages.lanes.directory import H_USED, Q_WAITING, Directory, is_asleep
 from ipcmules.messages.lanes.private import PrivateLanes
 from ipcmules.messages.lanes.shared import SharedLanes
+from ipcmules.messages.lanes.tally import Tally
 
 #: How often a mule with nothing to do looks for lanes of dead senders at most, seconds.
 _OFTEN = 0.5
@@ -36,10 +37,11 @@ class Behind:
         own: int,
         sources: dict[int, int],
         senders: dict[int, Callable[[bytes, None, int], None]],
+        tallies: Mapping[int, Tally],
     ) -> None:
         """By descriptor, sources: the numbers that the slots have for the queues; senders: each one's send().
 
-        own: the descriptor of its own queue.
+        own: the descriptor of its own queue. tallies: what this process has taken, by such a number.
         """
         self._directory = directory = Directory(where)
         self.cells = directory.cells
@@ -54,7 +56,7 @@ class Behind:
         }
         #: By descriptor.
         self.shared = {
-            descriptor: SharedLanes(directory, queue, sources[descriptor])
+            descriptor: SharedLanes(directory, queue, sources[descriptor], tallies[sources[descriptor]])
             for descriptor, queue in queues.items()
             if descriptor != own
         }
@@ -72,6 +74,12 @@ class Behind:
         self._turn = 0
         self._queues = queues
         self._tidied = 0.0
+        #: Of each queue: the cell that tells what was taken of it, what those before this process took, and
+        #: what this one did.
+        self._told = [
+            (cell := directory.tally(queue, mule), self.cells[cell], tallies[sources[descriptor]])
+            for descriptor, queue in queues.items()
+        ]
         #: Whether the barrier of a sender that begins a lane reaches this process: then none is needed here
         #: before there are lanes.
         self._reached = linux.register_for_barriers()
@@ -96,6 +104,11 @@ class Behind:
     def _has_something(self, descriptor: int) -> bool:
         lanes = self.own if descriptor == self._own else self.shared[descriptor]
         return lanes.used and lanes.look()
+
+    def tell(self) -> None:
+        """Bring what the directory tells of messages that were taken up to date."""
+        for cell, before, tally in self._told:
+            self.cells[cell] = before + tally.taken
 
     # Sleeping
 

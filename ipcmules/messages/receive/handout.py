@@ -10,7 +10,7 @@ exactly one of these places, and the next receive goes on from there (ipcmules.k
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 
 from ipcmules.bus.places import Places
@@ -19,15 +19,15 @@ from ipcmules.kernel.interruption import raised_here
 from ipcmules.messages import frames
 from ipcmules.messages.lanes.cells import OWN, REFERENCE
 from ipcmules.messages.receive.hand import Hand, Item, Loaded
-from ipcmules.messages.receive.loading import FIRST, Loading
+from ipcmules.messages.receive.loading import FIRST, OWN_QUEUE, Loading
 from ipcmules.messages.receive.records import next_record, take_claim
 from ipcmules.messages.receive.sources import EVERYTHING
 from ipcmules.messages.receive.undeliverable import peek
 
 #: Between messages that were there already, other sources are looked at when so many seconds have passed.
 LOOK = 0.001
-#: The numbers of a mule's own queue and of the pool (inflight.endpoint_of); the farms' follow.
-OWN_QUEUE, POOL_QUEUE = 0, 1
+#: The pool's number (inflight.endpoint_of); the farms' follow.
+POOL_QUEUE = 1
 
 _SINGLE = frames.SINGLE
 _get_ident = unpatched.get_ident
@@ -36,8 +36,9 @@ _get_ident = unpatched.get_ident
 class Handout(Loading):
     """What the threads of this process have in hand, and the common path of every receive."""
 
-    def __init__(self, where: Places, number: int, widest: int) -> None:
-        super().__init__(where, number, widest, self._thread_ended)
+    def __init__(self, where: Places, number: int, widest: int, sources: Iterable[int]) -> None:
+        """sources: the numbers of the queues that this mule receives from."""
+        super().__init__(where, number, widest, sources, self._thread_ended)
         #: What a thread took of a farm, and could not return any more: for the next receive of that farm.
         self.aside: list[Item] = []
 
@@ -109,13 +110,13 @@ class Handout(Loading):
         frame, _priority, source = item
         if frame[:2] == _SINGLE:
             data = frame[2:]
-            start, size = hand.area, len(data)
+            start, size, tally = hand.area, len(data), self.tallies[source]
             if items and items[0] is item:
                 # From here on no call and no loop. The bytes first, then the cell: a SIGKILL leaves either.
                 hand.memory[start : start + size] = data
                 self.cells[hand.ref] = OWN | source << 32 | size
                 hand.given = data
-                self.received += 1
+                tally.taken += 1
                 del items[0]
             return
         if items is not hand.came and items and items[0] is item:
@@ -130,7 +131,7 @@ class Handout(Loading):
         try:
             self._undeliverable.check_alone(frame, source)
             reference = frame[frames.OVERHEAD :]
-            start, size = hand.area, len(reference)
+            start, size, tally = hand.area, len(reference), self.tallies[source]
             if hand.reference not in (None, reference):  # a handler has received it meanwhile, and is done
                 hand.empty()
             if came and came[0] is item:
@@ -141,7 +142,7 @@ class Handout(Loading):
             hand.next_look = 0.0  # the next receive has a segment to remove, which next() would not
             if came and came[0] is item:
                 hand.given = data
-                self.received += 1
+                tally.taken += 1
                 del came[0]
         except (OSError, ValueError) as error:
             if not raised_here(error):
@@ -186,12 +187,13 @@ class Handout(Loading):
         frame = _SINGLE + data if reference is None else frames.large(reference)
         item = (frame, FIRST, source)
         where = self.arrived if source <= POOL_QUEUE else self.aside
+        tally = self.tallies[source]
         if hand.given is data:
             # From here on no call and no loop.
             where[:0] = [item]
             hand.given = hand.reference = None
             self.cells[hand.ref] = 0
-            self.received -= 1
+            tally.taken -= 1
         self.settle()
 
     def settle(self) -> None:
@@ -242,7 +244,7 @@ class Handout(Loading):
     def _take_large(self, current: Loaded, reference: bytes, hand: Hand) -> None:
         start, size = hand.area, len(reference)
         item = (frames.large(reference), current.priority, OWN_QUEUE)
-        following = self._following()
+        following, tally = self._following(), self.tallies[OWN_QUEUE]
         if self.loaded and self.loaded[0] is current:
             # From here on no call and no loop.
             hand.memory[start : start + size] = reference
@@ -250,7 +252,7 @@ class Handout(Loading):
             hand.came += [item]
             self.cells[current.remaining] = 0
             self.pairs = following
-            self.received -= 1  # give() counts it
+            tally.taken -= 1  # give() counts it
             del self.loaded[0]
         self._hands.release(current)
         self.give(hand.came, hand)

@@ -13,7 +13,6 @@ from time import monotonic
 from ipcmules.bus.description import Description
 from ipcmules.bus.places import Places
 from ipcmules.bus.table import (
-    R_MESSAGES,
     R_READER,
     R_URGENT,
     READS_OWN,
@@ -197,6 +196,8 @@ class Inbox(Listener):
             found = self._intake.take(descriptor, hand)
             now = monotonic()
             if found:
+                if now >= waiting.tell_at:
+                    waiting.tell(now)
                 waiting.arrived(now - began)
                 # Who had to sleep for it need not try at once next time: what answers him is not there yet.
                 slept = descriptor == waited and not waiting.spun
@@ -248,7 +249,7 @@ class Inbox(Listener):
     def _glance(self, sources: Sources, hand: Hand, dispatch: Dispatch) -> bool:
         """Handle signals, and take one message that is more urgent or has its turn."""
         cells, urgent = self._cells, self._record + R_URGENT
-        cells[self._record + R_MESSAGES] = self._handout.received
+        self._waiting.tell(monotonic())
         self._turn = not self._turn
         ready = sources.ready()
         behind = self._behind.ready(sources.shared_queues) if self._turn else NOTHING

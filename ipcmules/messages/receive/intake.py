@@ -19,7 +19,8 @@ from ipcmules.messages.lanes.shared import SharedLanes
 from ipcmules.messages.receive.behind import Behind
 from ipcmules.messages.receive.boxes import Boxes
 from ipcmules.messages.receive.hand import Hand
-from ipcmules.messages.receive.handout import LOOK, OWN_QUEUE, Handout
+from ipcmules.messages.receive.handout import LOOK, Handout
+from ipcmules.messages.receive.loading import OWN_QUEUE
 from ipcmules.messages.receive.records import take_claim
 
 _Busy = posix_ipc.BusyError

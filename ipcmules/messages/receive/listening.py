@@ -16,6 +16,8 @@ from ipcmules.bus import table
 from ipcmules.bus.description import Description
 from ipcmules.bus.places import Places
 from ipcmules.bus.table import R_LISTENING, R_STATE, Table
+from ipcmules.kernel.unpatched import get_ident
+from ipcmules.messages import large
 from ipcmules.messages.receive.behind import Behind
 from ipcmules.messages.receive.boxes import Boxes
 from ipcmules.messages.receive.hand import Hand
@@ -41,9 +43,9 @@ class Listener:
         self._cells = shared.cells
         self._record = shared.mule(number)
         self._boxes = boxes = Boxes(where, description, number)
-        self._handout = Handout(where, number, boxes.widest)
         sources = {descriptor: source for descriptor, (_, source) in boxes.all.items()}
-        self._behind = Behind(where, number, boxes.own, sources, boxes.senders)
+        self._handout = Handout(where, number, boxes.widest, sources.values())
+        self._behind = Behind(where, number, boxes.own, sources, boxes.senders, self._handout.tallies)
         self._hands = self._handout.hands
         self._waiting = Waiting(boxes, taker, self._handout, shared, self._record, where.notify, self._behind)
         self._stopping = 0
@@ -80,6 +82,15 @@ class Listener:
         For a process that ends with code 0: without this it counts as left behind.
         """
         self._handout.done(everything)
+
+    def context(self) -> bytes:
+        """The context that came with what this thread has in hand; nothing where none did."""
+        hand = self._hands.get(get_ident())
+        reference = None if hand is None else hand.reference
+        try:
+            return b"" if reference is None else large.context_of(reference)
+        except OSError:
+            return b""  # it can be handled without
 
     # Signals
 

@@ -18,17 +18,27 @@ from ipcmules.kernel.interruption import raised_here
 from ipcmules.messages import frames, in_hand, slots
 from ipcmules.messages.lanes.directory import L_HEAD
 from ipcmules.messages.lanes.private import Batch
+from ipcmules.messages.lanes.tally import Tally
 from ipcmules.messages.receive.hand import Hand, Hands, Item, Loaded
 from ipcmules.messages.receive.undeliverable import REFUSED, Undeliverable
 
 #: In place of a priority: in front of everything that is loaded.
 FIRST = -1
+#: The number of a mule's own queue.
+OWN_QUEUE = 0
 
 
 class Loading:
     """The frames that are loaded in this process."""
 
-    def __init__(self, where: Places, number: int, widest: int, ended: Callable[[Hand], object]) -> None:
+    def __init__(
+        self,
+        where: Places,
+        number: int,
+        widest: int,
+        sources: Iterable[int],
+        ended: Callable[[Hand], object],
+    ) -> None:
         """ended(hand) is called in a thread that ends."""
         self._undeliverable = Undeliverable(where, number)
         parts = slots.Slots(where, number)
@@ -44,12 +54,17 @@ class Loading:
         self.arrived: list[Item] = []
         #: First the frame that is being handed out, then those behind it.
         self.loaded: list[Loaded] = self._hands.resume()
-        #: How many messages this process has received.
-        self.received = 0
+        #: How many messages this process has received, by the number of their queue.
+        self.tallies = {source: Tally() for source in sources}
         #: What wakes threads that sleep when a frame was loaded.
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         #: The messages of the first one that are left, each with the mark for the cell of who has it.
         self.pairs: Iterable[tuple[int, bytes]] = self.loaded[0].pairs if self.loaded else iter(())
+
+    @property
+    def received(self) -> int:
+        """How many messages this process has received."""
+        return sum(each.taken for each in self.tallies.values())
 
     # load() and room() with the lock held
 
@@ -75,7 +90,7 @@ class Loading:
         self._insert(item, loaded, first is not None)
 
     def _insert(self, item: Item, loaded: Loaded, first: bool) -> None:
-        left = loaded.left()
+        left, tally = loaded.left(), self.tallies[item[2]]
         while True:
             others = self.loaded[:]
             place = 0 if first else len(others)
@@ -88,7 +103,7 @@ class Loading:
                     self.cells[loaded.remaining] = left
                     self.loaded[place:place] = [loaded]
                     self.pairs = pairs
-                    self.received += left
+                    tally.taken += left
                     del self.arrived[0]
                 break
         self._hands.counts(loaded)
@@ -99,7 +114,7 @@ class Loading:
         """As load(), of what was seen in a lane. heads: the cells of the directory of lanes."""
         position, loaded = batch.position, self._store(batch)
         self._wake_sleepers()
-        left, head = loaded.left(), position.entry + L_HEAD
+        left, head, tally = loaded.left(), position.entry + L_HEAD, self.tallies[OWN_QUEUE]
         while True:
             others = self.loaded[:]
             place = len(others)
@@ -116,7 +131,7 @@ class Loading:
                     position.end = batch.end
                     self.loaded[place:place] = [loaded]
                     self.pairs = pairs
-                    self.received += left
+                    tally.taken += left
                 break
         self._hands.counts(loaded)
         for each in others:

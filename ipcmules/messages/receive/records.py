@@ -14,6 +14,7 @@ from ipcmules.kernel import linux
 from ipcmules.messages import frames
 from ipcmules.messages.lanes.cells import CLAIM, FROM_LANE, OWN, REFERENCE, SLOT_SHIFT
 from ipcmules.messages.lanes.chain import DONE, LARGE, LENGTH, S_START, S_WORD, SHARED
+from ipcmules.messages.lanes.tally import Tally
 from ipcmules.messages.receive.hand import Hand
 
 _STRIDE = SHARED.stride
@@ -26,10 +27,10 @@ _JUMPS_LOOK = sys.version_info < (3, 11)
 
 
 class Count(Protocol):
-    """The handout: the threads' cells, and how many messages were received."""
+    """The handout: the threads' cells, and how many messages were taken of each queue."""
 
     cells: memoryview
-    received: int
+    tallies: dict[int, Tally]
 
 
 def take_claim(count: Count, hand: Hand) -> None:
@@ -48,7 +49,7 @@ def take_claim(count: Count, hand: Hand) -> None:
     size = (word & LENGTH) - 1
     data = segment.memory[begins : begins + size]
     item = (frames.large(data), 0, named >> 32 & 0xFFFF) if word & LARGE else None
-    start, done = hand.area, DONE + slot
+    start, done, tally = hand.area, DONE + slot, count.tallies[named >> 32 & 0xFFFF]
     end = start + size
     if result:  # somebody else has it
         if hand.won and hand.won[-1] is claim:
@@ -63,7 +64,7 @@ def take_claim(count: Count, hand: Hand) -> None:
             count.cells[hand.ref] = ref
             segment.bytes[done] = 1
             hand.given = data
-            count.received += 1
+            tally.taken += 1
             del hand.won[:]
     else:
         ref = _FROM_LANE | REFERENCE | named | size
@@ -106,7 +107,7 @@ def next_record(count: Count, hand: Hand) -> bytes | None:
                             hand.memory[start : start + size] = data
                             hand.cells[hand.ref] = ref
                             position.memory[DONE + at] = 1
-                            count.received += 1
+                            position.tally.taken += 1
                             return data
                         hand.cells[hand.ref] = 0
                         break

@@ -25,6 +25,9 @@ from ipcmules.messages.receive.hand import Hand
 from ipcmules.messages.receive.handout import Handout
 from ipcmules.messages.receive.sources import FARMS, NO_QUEUES, POOL, POOL_AND_FARMS, Sources, Want
 
+#: How often a mule that never rests tells how many messages it has received, seconds.
+TELLS = 0.02
+
 #: How long a wait yields and looks before it sleeps, in seconds, if the last one was shorter than that.
 SPIN = 0.00013
 
@@ -79,6 +82,8 @@ class Waiting:
         self._notify = notify
         self._sources: dict[Want, Sources] = {}
         self._rested = False
+        #: When to tell next what was received.
+        self.tell_at = 0.0
         #: Whether the last wait was shorter than SPIN.
         self._soon = False
         #: Whether the last wait ended without a sleep.
@@ -170,10 +175,19 @@ class Waiting:
         """Something came after a wait of so many seconds."""
         self._soon = waited < SPIN
 
+    def tell(self, now: float) -> None:
+        """Have others see how many messages were received."""
+        self.tell_at = now + TELLS
+        self._tell()
+
+    def _tell(self) -> None:
+        self._cells[self._record + R_MESSAGES] = self._handout.received
+        self._behind.tell()
+
     def _rest(self) -> None:
         """Nothing to do for now: what other processes read in the table is brought up to date."""
         cells, record = self._cells, self._record
-        cells[record + R_MESSAGES] = self._handout.received
+        self._tell()
         cells[record + R_STATE] = table.WAITING
         cells[record + R_CHANGED] = monotonic_ns()
         if not self._rested:

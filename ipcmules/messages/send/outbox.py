@@ -16,6 +16,7 @@ import time
 import posix_ipc
 
 from ipcmules.bus.table import H_STATE, STOPPED
+from ipcmules.errors import LimitError
 from ipcmules.messages import frames, large
 from ipcmules.messages.lanes import owning
 from ipcmules.messages.lanes.chain import S_START, S_WORD, SHARED
@@ -47,6 +48,22 @@ class Outbox(Publisher):
         """
         raise NotImplementedError
 
+    def send_with(self, data: bytes, context: bytes, timeout: float | None, priority: int) -> bool:
+        """As send(), with the context of who sends: the message lies by itself then, whatever its size.
+
+        Where there is no room for that it goes without.
+        """
+        post = self._post
+        if priority:
+            check_priority(priority)
+        if post.ended or (self._shared and not post.has_reader(self.endpoint)):
+            return self.send(data, timeout, priority)
+        try:
+            reference = self._set_aside(data, context)
+        except LimitError:
+            return self.send(data, timeout, priority)
+        return self._send_reference(reference, len(data), timeout, priority)
+
     def _send(self, data: bytes, timeout: float | None, priority: int) -> bool:
         post = self._post
         if post.ended:
@@ -75,10 +92,12 @@ class Outbox(Publisher):
         return self._send_slowly(data, 0, timeout, priority, [])
 
     def _send_large(self, data: bytes, timeout: float | None, priority: int) -> bool:
+        return self._send_reference(self._set_aside(data), len(data), timeout, priority)
+
+    def _send_reference(self, reference: bytes, size: int, timeout: float | None, priority: int) -> bool:
         sent: list[None] = []
-        reference = self._set_aside(data)
         try:
-            return self._send_slowly(reference, len(data), timeout, priority, sent)
+            return self._send_slowly(reference, size or 1, timeout, priority, sent)
         finally:
             if not sent:
                 large.discard(reference)

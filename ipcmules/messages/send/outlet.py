@@ -91,9 +91,12 @@ class Outlet:
         if self._post.over():
             self._post.end(self)
 
-    def _set_aside(self, data: bytes) -> bytes:
-        """Store a message that the queue does not take; the reference to it. Raises LimitError."""
-        reference = large.store(self._post.where, data, created=self._post.stores)
+    def _set_aside(self, data: bytes, context: bytes = b"") -> bytes:
+        """Store a message that the queue does not take, or one with a context; the reference to it.
+
+        Raises LimitError.
+        """
+        reference = large.store(self._post.where, data, created=self._post.stores, context=context)
         try:
             if len(reference) <= self._longest:
                 return reference

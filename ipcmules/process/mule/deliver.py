@@ -83,7 +83,10 @@ def _run(function: Function, what: str, message: bytes, caller: int | None = Non
     """Call a function with a message. Returns what it raised, for people; '' if nothing."""
     name = coroutines.name_of(function)
     call = tracing.of_call(message) if message.startswith(membership.carried) else None
-    function = tracing.traced(function, what if call is None else f"call {call[0]}", call and call[1])
+    if call is not None:
+        function = tracing.traced(function, f"call {call[0]}", call[1])
+    elif tracing.is_active():
+        function = tracing.traced(function, what, tracing.of_message(_context()))
     outcome = f"{what}, {name!r}, was interrupted before it had begun"
 
     # dispatch logs and counts what comes out of it; here it is only seen.
@@ -108,6 +111,12 @@ def _run(function: Function, what: str, message: bytes, caller: int | None = Non
     dispatch.run(seen, what, message)
     database.refresh()
     return outcome
+
+
+def _context() -> bytes:
+    """What came with the message that this thread has in hand."""
+    member = membership.peek()
+    return b"" if member is None or member.inbox is None else member.inbox.context()
 
 
 def _after(member: Membership, message: bytes, raised: list[str]) -> None:
