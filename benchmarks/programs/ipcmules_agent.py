@@ -41,6 +41,18 @@ def send_farm(farm: str, size: int, count: int, readers: int) -> float:
     return start
 
 
+def send_farm_on(farm: str, size: int, count: int, readers: int) -> float:
+    """As send_farm, to a farm of a cluster, without waiting for each; all are stored when it returns."""
+    payload = bytes(size)
+    start = time.monotonic()
+    for _ in range(count):
+        farm_msg(farm, payload, wait=False)
+    flush()
+    for _ in range(readers):
+        farm_msg(farm, STOP)
+    return start
+
+
 def send_pool(size: int, count: int, readers: int) -> float:
     """Send count messages to the pool and a stop for each reader; the time of the first."""
     payload = bytes(size)
@@ -60,6 +72,15 @@ def drain(work: float) -> tuple[int, float]:
         if work:
             time.sleep(work)
     return count, time.monotonic()
+
+
+def drain_timed() -> tuple[int, float]:
+    """Take messages until a stop: how many, and the seconds from the first to the last."""
+    count, first = 0, 0.0
+    while mule_get_msg() != STOP:
+        count += 1
+        first = first or time.monotonic()
+    return count, time.monotonic() - first
 
 
 def work_then_drain(busy: float) -> tuple[int, float]:
@@ -116,18 +137,6 @@ def tick(mule: int, every: float, count: int) -> float:
         due = max(due + every, time.monotonic())
     mule_msg(STOP, mule)
     return due
-
-
-def send_ahead(farm: str, size: int, count: int, readers: int) -> float:
-    """As send_farm(), to a farm of the cluster, without waiting for each to be stored."""
-    payload = bytes(size)
-    start = time.monotonic()
-    for _ in range(count):
-        farm_msg(farm, payload, wait=False)
-    for _ in range(readers):
-        farm_msg(farm, STOP, wait=False)
-    flush()
-    return start
 
 
 def farm_tick(farm: str, every: float, count: int, readers: int) -> bool:
@@ -215,8 +224,8 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "ping": ping, "pong": pong, "tick": tick, "raise_signals": raise_signals, "raise_at": raise_at,
     "burst": burst, "work_then_drain": work_then_drain,
     "registered": signal_registered, "pin": pin, "spool_many": spool_many, "spool_special": spool_special,
-    "spool_notes": spool_notes, "fsync_many": fsync_many, "farm_tick": farm_tick,
-    "lateness": lateness, "send_ahead": send_ahead,
+    "spool_notes": spool_notes, "fsync_many": fsync_many, "farm_tick": farm_tick, "lateness": lateness,
+    "send_farm_on": send_farm_on, "drain_timed": drain_timed,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ipcmules.api.calls import after_stop, checked_timeout, run_signal
+from ipcmules.api.calls import after_stop, checked_timeout, over_stops, run_signal
 from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, UnknownTarget
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.kernel.unpatched import get_ident
@@ -128,7 +128,10 @@ def _send_on(message: bytes, farm: str | bytes, timeout: float | None, priority:
         with importing:
             from ipcmules.api import clustered
 
-        sent = clustered.send_on(membership.current(), farm, message, timeout, priority)
+        what = f"a message of {len(message)} bytes was not accepted; send it"
+        sent = over_stops(
+            lambda left: clustered.send_on(membership.current(), farm, message, left, priority), what, timeout
+        )
         if sent is not None:
             return sent
     return _send(message, farm, timeout, priority)
@@ -373,7 +376,15 @@ def flush(timeout: float | None = None) -> bool:
     if timeout is not None:
         checked_timeout(timeout)
     pipeline = sys.modules.get("ipcmules.cluster.pipeline")
-    return True if pipeline is None else bool(pipeline.flush(timeout))
+    if pipeline is None or not pipeline.under_way():
+        return True
+    return bool(
+        over_stops(
+            lambda left: pipeline.flush(left, membership.current().post.check_alive),
+            "what was sent with wait=False is not stored; flush",
+            timeout,
+        )
+    )
 
 
 def install_mule_msg_hook(hook: Callable[[bytes], Any]) -> None:

@@ -156,8 +156,7 @@ class Signature:
         host: This host's name in the cluster. (--host NAME)
         cluster_farms: name to the numbers of its mules here, none where this host only sends to it
             (--cluster-farm NAME:1,2)
-        cluster_mules: numbers of mules to which other hosts can send, besides members of cluster farms
-            (--cluster-mules 1,2)
+        cluster_mules: numbers of mules to which other hosts can send (--cluster-mules 1,2)
         cluster_max_deliveries: After N deliveries that nobody has finished a message is a dead letter.
             (--cluster-max-deliveries N)
         cluster_deadline: A host that is not heard of for so long has died: others get what it had.
