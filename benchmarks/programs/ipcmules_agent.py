@@ -118,6 +118,24 @@ def tick(mule: int, every: float, count: int) -> float:
     return due
 
 
+def farm_tick(farm: str, every: float, count: int, readers: int) -> bool:
+    """Send the time to a farm at that pace, and a stop for each reader at the end."""
+    for _ in range(count):
+        time.sleep(every)
+        farm_msg(farm, time.monotonic_ns().to_bytes(8, "little") + bytes(56))
+    for _ in range(readers):
+        farm_msg(farm, STOP)
+    return True
+
+
+def lateness() -> list[int]:
+    """Take messages of farm_tick() until a stop; how late each is, in nanoseconds."""
+    found = []
+    while (message := mule_get_msg()) != STOP:
+        found.append(time.monotonic_ns() - int.from_bytes(message[:8], "little"))
+    return found
+
+
 def raise_signals(number: int, bursts: int, burst: int) -> float:
     """Raise a signal in bursts with pauses between them; seconds a raise."""
     spent = 0.0
@@ -185,7 +203,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "ping": ping, "pong": pong, "tick": tick, "raise_signals": raise_signals, "raise_at": raise_at,
     "burst": burst, "work_then_drain": work_then_drain,
     "registered": signal_registered, "pin": pin, "spool_many": spool_many, "spool_special": spool_special,
-    "spool_notes": spool_notes, "fsync_many": fsync_many,
+    "spool_notes": spool_notes, "fsync_many": fsync_many, "farm_tick": farm_tick, "lateness": lateness,
 }  # fmt: skip
 
 

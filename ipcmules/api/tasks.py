@@ -60,7 +60,10 @@ def spool(task: Mapping[Any, Any] | None = None, /, **arguments: Any) -> Task:
     if task is None:
         task = arguments
     elif type(task) is not dict and not isinstance(task, Mapping):
-        raise SpoolError(f"spool({task!r}): give the task's arguments as a dict, or as keywords")
+        raise SpoolError(
+            f"spool({task!r}): give the task's arguments as a dict, or as keywords"
+            + ("; the decorator is ipcmules.decorators.spool" if callable(task) else "")
+        )
     elif arguments:
         task = {**task, **arguments}
     if inlining.current is not None:

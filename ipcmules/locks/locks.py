@@ -188,7 +188,10 @@ class Locks:
 
     def _open(self, number: int) -> sysv_ipc.Semaphore:
         if isinstance(number, bool) or not isinstance(number, int):
-            raise TypeError(f"a lock is a number from 0 to {len(self._keys) - 1}, not {number!r}")
+            as_decorator = "; the decorator is ipcmules.decorators.lock" if callable(number) else ""
+            raise TypeError(
+                f"a lock is a number from 0 to {len(self._keys) - 1}, not {number!r}{as_decorator}"
+            )
         if not 0 <= number < len(self._keys):
             there = "lock 0 alone" if len(self._keys) == 1 else f"locks 0 to {len(self._keys) - 1}"
             raise UnknownTarget(

@@ -358,6 +358,7 @@ if __name__ == "__main__":
     assert "found [('mstimer', False), ('timer', False)]" in done.stdout
 
 
+@pytest.mark.slow
 def test_ten_thousand_at_once(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
     source = """
 import ipcmules, json

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from conftest import BusEnvironment
 from eventbus import app, attached, event, lines, start, wait_lines
 from ipcmules.bus import table
@@ -56,6 +58,7 @@ def test_a_slow_handler_in_spoolers(bus_env: BusEnvironment, bus_name: str, tmp_
     assert_one_after_the_other(launcher)
 
 
+@pytest.mark.slow
 def test_a_quick_handler_in_many_mules_and_often(
     bus_env: BusEnvironment, bus_name: str, tmp_path: Path
 ) -> None:

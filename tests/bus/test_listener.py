@@ -98,6 +98,7 @@ def test_garbage_is_hung_up_on(bus_env: object, bus_name: str, tmp_path: Path, g
         launcher.wait_output("five\n")
 
 
+@pytest.mark.slow
 def test_ten_thousand_connections_of_garbage_and_half_clients(
     bus_env: object, bus_name: str, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_lock_keeps_other_processes_out(keys: Keys) -> None:
     assert int.from_bytes(shared[:8], "little") == 2000
 
 
+@pytest.mark.slow
 def test_a_thousand_times_a_killed_holder_frees_the_lock(keys: Keys, tmp_path: Path) -> None:
     """The killing and forking is done by a small process, so that it is quick."""
     program = tmp_path / "program.py"
@@ -272,6 +273,8 @@ def test_a_lock_is_a_number(mine: Locks, number: object) -> None:
     for call in (mine.lock, mine.unlock, mine.is_locked):
         with pytest.raises(TypeError, match="a lock is a number from 0 to 2"):
             call(number)  # type: ignore[operator]
+    with pytest.raises(TypeError, match=r"the decorator is ipcmules\.decorators\.lock"):
+        mine.lock(print)  # type: ignore[arg-type]
     mine.unlock(0)
     mine.unlock(1)
 

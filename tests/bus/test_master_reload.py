@@ -135,6 +135,7 @@ for n in range(300):
     assert kept.listing(places(bus_name)) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_and_a_pool_is_never_without_a_listener(
     bus_env: BusEnvironment, bus_name: str, app: Path
 ) -> None:
@@ -402,6 +403,7 @@ def chosen(_): print("chosen", flush=True)
     assert launcher.code == 0
 
 
+@pytest.mark.slow
 def test_a_hangup_of_all_processes_loses_nothing(bus_env: BusEnvironment, bus_name: str, app: Path) -> None:
     """As a terminal does it when it is closed."""
     with start(bus_name, app, "--processes", "1", mules=1) as launcher:

@@ -169,6 +169,7 @@ SITE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["plain", "preload"])
 def test_workers_of_gunicorn(
     bus_env: object, bus_name: str, tmp_path: Path, preload: tuple[str, ...]

@@ -86,6 +86,7 @@ def test_ten_thousand_raises_at_a_busy_process_are_ten_thousand_takes(bus: MiniB
         ended(pid)
 
 
+@pytest.mark.slow
 def test_many_raisers_many_takers_on_a_shared_endpoint(bus: MiniBus) -> None:
     registry = bus.registry()
     for number in range(4):
@@ -109,6 +110,7 @@ def test_many_raisers_many_takers_on_a_shared_endpoint(bus: MiniBus) -> None:
             ended(pid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pending", [65_536, 65_537, 70_000, 140_000])
 def test_more_pending_than_the_fifo_holds(bus: MiniBus, pending: int) -> None:
     registry, raiser = bus.registry(), bus.raiser()

@@ -15,7 +15,6 @@ from ipcmules.bus import liveness, table
 from ipcmules.bus.places import places
 from ipcmules.kernel import atomics
 from ipcmules.master.leftovers import saved_signals
-from ipcmules.signals import raiser
 from minibus import MiniBus, drain, mini_bus
 from support import Launcher, run_cli, wait_until
 
@@ -56,17 +55,19 @@ def test_a_raise_while_it_becomes_ready_is_raised_once(
 ) -> None:
     """The bus is ready just before it is held, or just after."""
 
+    count = atomics.increment
+
     def increment(address: int) -> int:
-        monkeypatch.setattr(raiser, "_increment", atomics.increment)
+        monkeypatch.setattr(atomics, "increment", count)
         if late == "before":
             become_ready(bus)
-        atomics.increment(address)
+        count(address)
         if late == "after":
             become_ready(bus)
         return 0
 
     raising = bus.raiser()
-    monkeypatch.setattr(raiser, "_increment", increment)
+    monkeypatch.setattr(atomics, "increment", increment)
     raising.raise_signal(7)
     assert held(bus) == 0 and drain(bus.taker("mule1")) == [7]
 

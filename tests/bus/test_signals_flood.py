@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 import ipcmules
 from conftest import BusEnvironment
 from spoolers import Spooling
@@ -25,6 +27,7 @@ ipcmules.install_mule_msg_hook(lambda message: note(task={"key": message.decode(
 """
 
 
+@pytest.mark.slow
 def test_messages_and_tasks_have_their_turn(bus_env: BusEnvironment, bus_name: str) -> None:
     spooling = Spooling(bus_env.directory, bus_name)
     (spooling.home / "flood.py").write_text(FLOOD)

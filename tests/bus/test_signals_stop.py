@@ -99,6 +99,7 @@ def test_a_raise_for_all_says_whom_it_missed(bus: MiniBus, monkeypatch: pytest.M
     assert saved(bus) == {"mule1": [[6, 1]], "mule2": [[6, 1]], "mule3": [[6, 1]]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, each", [(5, 1), (6, 3)])
 def test_every_raise_at_the_end_is_saved_or_refused(bus: MiniBus, number: int, each: int) -> None:
     """Four processes raise as fast as they can while the bus ends."""

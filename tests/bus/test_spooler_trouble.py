@@ -201,6 +201,7 @@ def test_a_clock_that_was_set_back_does_not_stop_tasks(spooling: Spooling) -> No
     assert sorted(spooling.ran()) == ["from the future", "now"]
 
 
+@pytest.mark.slow
 def test_tasks_for_tomorrow_cost_nothing_while_they_wait(spooling: Spooling) -> None:
     tomorrow = time.time() + 86400
     for number in range(3000):

@@ -83,6 +83,7 @@ def test_names_and_how_many(counters: Segment, tmp_path: Path) -> None:
     assert segment.read(str(tmp_path / "nothing")) == {}
 
 
+@pytest.mark.slow
 def test_processes_and_threads_lose_nothing_though_some_are_killed(counters: Segment) -> None:
     found, killed = Counter("n", lambda: counters), Counter("killed", lambda: counters)
 

@@ -189,6 +189,7 @@ def test_whatever_the_c_unpickler_would_import_is_refused(data: bytes) -> None:
     assert pickles.may_run(data) or not imports(data)
 
 
+@pytest.mark.slow
 @_fast
 @given(
     _STREAMS | _BUILT | st.sampled_from(HARMFUL),

@@ -14,6 +14,7 @@ from ipcmules.messages.lanes import cells
 from messagebus import Lines, message_bus, no_signal
 
 
+@pytest.mark.slow
 def test_a_mule_that_is_killed_in_the_middle_of_a_frame(bus_env: object, bus_name: str) -> None:
     """What it had in hand is found; its successor goes on with the next one; nothing is lost or doubled."""
     with message_bus(bus_name, mules=1, farms=()) as bus:

@@ -35,3 +35,8 @@ def test_each_is_what_its_module_has() -> None:
             assert name in dir(ipcmules)
     with pytest.raises(AttributeError, match="has no attribute 'mule_mgs'"):
         getattr(ipcmules, "mule_mgs")  # noqa: B009 # a type checker knows that it is not there
+
+
+def test_a_call_that_is_used_as_a_decorator_of_its_name() -> None:
+    with pytest.raises(ipcmules.SpoolError, match=r"the decorator is ipcmules\.decorators\.spool"):
+        ipcmules.spool(print)  # type: ignore[arg-type]
