@@ -74,6 +74,11 @@ def _attached(bus_name: str) -> Any:
 def test_what_is_refused(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
     refused = run_cli("run", "--bus", bus_name, "--log-file", "/nowhere/bus.log")
     assert refused.returncode == 2 and "--log-file /nowhere/bus.log: No such file" in refused.stderr
+    assert refused.stderr.count("No such file") == 1
+    log = tmp_path / "bus.log"
+    refused = run_cli("run", "--bus", bus_name, "--mules", "1", "--import", "nowhere", "--log-file", str(log))
+    assert refused.returncode == 1 and "No module named 'nowhere'" in refused.stderr
+    assert "No module named 'nowhere'" in log.read_text()
     refused = run_cli("run", "--bus", bus_name, "--log-level", "loud")
     assert refused.returncode == 2 and "'loud' is no level: give one of debug, info" in refused.stderr
 
