@@ -280,9 +280,9 @@ def _say_ready(config: BusConfig, report: dict[str, Any]) -> None:
         _count(config.locks + 1, "lock"),
     )
     text = f"bus {config.name} ready: {', '.join(counts)}, in {report['seconds']:.2f} s"
-    if log.is_json():
+    if log.is_json() or log.FILE_VARIABLE in os.environ:
         log.event("info", text)
-    else:
+    else:  # for who started it; a log file has the moment of each line
         lines.write(f"ipcmules: {text} (pid {report['pid']})\n".encode())
 
 
