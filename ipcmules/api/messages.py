@@ -6,6 +6,7 @@ parts under it; keeps no state but what makes the common call short.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,9 +29,17 @@ _senders = membership.senders
 
 
 def mule_msg(
-    message: Message, mule: int | str | bytes = 0, timeout: float | None = None, priority: int = 0
+    message: Message,
+    mule: int | str | bytes = 0,
+    timeout: float | None = None,
+    priority: int = 0,
+    *,
+    store_and_forward: bool = False,
 ) -> bool:
     """Send a message to a mule, to the pool (0: the first available mule), or to a farm (by name).
+
+    "2@web1" is mule 2 of host web1 of the cluster, "0@web1" its pool, "mail@web1" a farm of it: True means
+    then what it means of a farm of the cluster (farm_msg()).
 
     message: bytes or any bytes-like object of any size; str goes as UTF-8.
     timeout: seconds to wait while as much waits behind the queue as may (--queue-messages,
@@ -38,10 +47,11 @@ def mule_msg(
     priority: 0 to 32767; higher ones overtake lower ones that are still queued.
     Returns True once the message is accepted: it is out of this process's hands, whatever becomes of it.
     False when the timeout is over: then it was not sent. Raises UnknownTarget for a mule or farm this bus
-    does not have, MessageTypeError, NotAttached. From uWSGI's mule_msg(message[, mule]).
+    does not have, or a host the cluster does not know, MessageTypeError, NotAttached. From uWSGI's
+    mule_msg(message[, mule]).
     """
     # What nearly every call is, so each step in here counts; _send() is the same with everything it may need.
-    if timeout is None and type(message) is bytes:
+    if timeout is None and type(message) is bytes and not store_and_forward:
         try:
             send = _senders[mule]
         except (KeyError, TypeError):
@@ -52,6 +62,8 @@ def mule_msg(
             return _send_again(message, mule, None, priority)
     if type(message) is not bytes:
         message = _as_bytes(message, "mule_msg")
+    if store_and_forward:
+        return _store(message, mule, priority)
     return _send(message, mule, None if timeout is None else checked_timeout(timeout), priority)
 
 
@@ -84,14 +96,16 @@ def farm_msg(
     priority: int = 0,
     *,
     store_and_forward: bool = False,
+    wait: bool = True,
 ) -> bool:
     """Send a message to a farm: the first available mule of it receives it.
 
     Arguments, result and errors as in mule_msg. Of a farm of the cluster (--cluster-farm) the mule may be on
     any host, and True means that the cluster has stored the message; with store_and_forward that it is on
-    this host's disk, from where it is sent on. From uWSGI's farm_msg(farm, message).
+    this host's disk, from where it is sent on; with wait=False that it is on its way, and flush() waits until
+    it is stored. From uWSGI's farm_msg(farm, message).
     """
-    if timeout is None and type(message) is bytes and type(farm) is str and not store_and_forward:
+    if timeout is None and type(message) is bytes and type(farm) is str and wait and not store_and_forward:
         # As in mule_msg().
         try:
             send = _senders[farm]
@@ -103,13 +117,30 @@ def farm_msg(
             return _send_again(message, farm, None, priority)
     if not isinstance(farm, (str, bytes)):
         raise UnknownTarget(f"farm_msg() takes the name of a farm first, not {farm!r}")
-    if store_and_forward:
+    if not wait and not store_and_forward:
+        data = message if type(message) is bytes else _as_bytes(message, "farm_msg")
+        return _send_on(data, farm, None if timeout is None else checked_timeout(timeout), priority)
+    return mule_msg(message, farm, timeout, priority, store_and_forward=store_and_forward)
+
+
+def _send_on(message: bytes, farm: str | bytes, timeout: float | None, priority: int) -> bool:
+    """Send without waiting for the cluster; to a farm of this bus as ever."""
+    if inlining.current is None and membership.current().description.config.cluster:
         with importing:
             from ipcmules.api import clustered
 
-        data = message if type(message) is bytes else _as_bytes(message, "farm_msg")
-        return clustered.store_and_forward(farm, data, priority)
-    return mule_msg(message, farm, timeout, priority)
+        sent = clustered.send_on(membership.current(), farm, message, timeout, priority)
+        if sent is not None:
+            return sent
+    return _send(message, farm, timeout, priority)
+
+
+def _store(message: bytes, target: int | str | bytes, priority: int) -> bool:
+    """Store a message that goes to the cluster on this disk."""
+    with importing:
+        from ipcmules.api import clustered
+
+    return clustered.store_and_forward(target, message, priority)
 
 
 def _as_bytes(message: Any, call: str) -> bytes:
@@ -166,8 +197,8 @@ def _send_traced(
 
 
 def _to_cluster(member: Membership, target: int | str | bytes) -> Callable[..., bool] | None:
-    """What sends to a farm of the cluster; None where the target is none."""
-    if not isinstance(target, (str, bytes)) or not member.description.config.cluster_farms:
+    """What sends to a farm of the cluster, or to an address; None where the target is neither."""
+    if not isinstance(target, (str, bytes)) or not member.description.config.cluster:
         return None
     with importing:
         from ipcmules.api import clustered
@@ -187,9 +218,9 @@ def waits_for_cluster(target: int | str | bytes) -> bool:
 def redelivered() -> int:
     """How often the message that this thread has in hand was delivered before, to any mule of any host.
 
-    More than 0 only for a message to a farm of the cluster (--cluster-farm): somebody died with it, or was
-    not heard of, and how far that one came nobody knows. 0 for every other message, and where nothing is in
-    hand.
+    More than 0 only for a message to a farm of the cluster (--cluster-farm), or from another host: somebody
+    died with it, or was not heard of, and how far that one came nobody knows. 0 for every other message, and
+    where nothing is in hand.
     """
     member = membership.peek()
     deliveries = getattr(member.inbox, "deliveries", None) if member is not None else None
@@ -216,6 +247,11 @@ def _endpoint(member: Membership, target: int | str | bytes) -> str:
         raise UnknownTarget(f"no mule configured: bus {member.where.bus!r} has none; start it with --mule")
     if isinstance(target, (str, bytes)):
         name = target if isinstance(target, str) else target.decode("utf-8", "replace")
+        if "@" in name:
+            raise UnknownTarget(
+                f"{name!r} is on another host, and bus {member.where.bus!r} belongs to no cluster: start it "
+                "with --cluster URL"
+            )
         if all(each.name != name for each in config.farms):
             known = ", ".join(each.name for each in config.farms) or "none"
             raise UnknownTarget(f"unknown farm {name!r}: this bus has {known}; add --farm {name}:1,2")
@@ -318,13 +354,15 @@ def _not_a_mule(call: str) -> NotAMule:
 
 
 def flush(timeout: float | None = None) -> bool:
-    """True: whatever a send has accepted is out of this process's hands. timeout: seconds, not needed.
+    """Wait until the cluster has stored what this process has sent with farm_msg(..., wait=False).
 
-    From the time when messages waited in the process that sent them.
+    timeout: seconds, None for ever. Returns False when it is over. What the cluster has refused is a dead
+    letter of this bus then. Whatever else a send has accepted is out of this process's hands: True at once.
     """
     if timeout is not None:
         checked_timeout(timeout)
-    return True
+    pipeline = sys.modules.get("ipcmules.cluster.pipeline")
+    return True if pipeline is None else bool(pipeline.flush(timeout))
 
 
 def install_mule_msg_hook(hook: Callable[[bytes], Any]) -> None:

@@ -34,6 +34,8 @@ Function = Callable[..., Any]
 
 #: Processes that can be named: mule1, worker3, spooler1.
 _PROCESS = re.compile(r"(mule|worker|spooler)([1-9][0-9]{0,5})\Z")
+#: The same on another host of the cluster: mule1@web2.
+_HOSTED = re.compile(r"((?:mule|worker|spooler)[1-9][0-9]{0,5})@([A-Za-z0-9_.-]{1,64})\Z")
 #: Seconds that a call takes at most where the caller says nothing.
 TIMEOUT = 60.0
 
@@ -94,8 +96,8 @@ def call(name: str | bytes, *arguments: bytes | str) -> bytes | None:
 def rpc(
     node: str | bytes | None, name: str | bytes, *arguments: bytes | str, timeout: float = TIMEOUT
 ) -> bytes | None:
-    """Call a function of another process: 'mule1', 'worker2', HOST:PORT, the path of a socket; '' is this
-    one.
+    """Call a function of another process: 'mule1', 'worker2', 'mule1@web2' of that host of the cluster,
+    HOST:PORT, the path of a socket; '' is this one.
 
     timeout: seconds for all of it; a call that has not begun by then is not made. '' takes what it takes.
     Returns its result, None for any failure: nobody there, no such function, it raised, the time was over.
@@ -110,9 +112,24 @@ def rpc(
     try:
         if _PROCESS.match(where):
             return _ask_process(socket_path(membership.current().where, where), _name(name), packed, timeout)
+        if hosted := _HOSTED.match(where):
+            return _ask_host(hosted[1], hosted[2], _name(name), packed, timeout)
         return packets.send_call(_name(name), packed, where, timeout)
     except (packets.WireError, packets.WireRefused):
         return None
+
+
+def _ask_host(process: str, host: str, name: bytes, arguments: list[bytes], timeout: float) -> bytes | None:
+    member = membership.current()
+    if not member.description.config.cluster:
+        raise RpcError(
+            f"{process}@{host} is on another host, and bus {member.where.bus!r} belongs to no cluster: start "
+            "it with --cluster URL"
+        )
+    with importing:
+        from ipcmules.api import hosted_calls
+
+    return hosted_calls.call(member, process, host, name, arguments, timeout)
 
 
 def _ask_process(path: str, name: bytes, arguments: list[bytes], timeout: float) -> bytes | None:

@@ -133,6 +133,16 @@ class BusConfig(Mules, App, Messages, Events, Spooler, Processes, Sockets, Clust
                 raise ConfigError(f"farm {each.name!r} is a cluster's, and there is none: add --cluster URL")
             if names.count(each.name) > 1:
                 raise ConfigError(f"farm {each.name!r} is given twice")
+        if self.cluster_key and not self.cluster_cert:
+            raise ConfigError("--cluster-key is the key of a certificate: add --cluster-cert FILE")
+        for number in self.cluster_mules:
+            if not self.cluster:
+                raise ConfigError("--cluster-mules without a cluster: add --cluster URL")
+            if not 1 <= number <= len(self.mules):
+                raise ConfigError(
+                    f"--cluster-mules names mule {number}, but this bus has {len(self.mules)} mule(s): "
+                    "add --mule, or correct it"
+                )
         # What the cluster sends to members here waits in a farm of this bus.
         ours = tuple(each for each in self.cluster_farms if each.mules and each not in self.farms)
         object.__setattr__(self, "farms", (*self.farms, *ours))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,18 +11,25 @@ class Refused(Exception):
     """The cluster will not take a message, however often it is sent. Its text says why."""
 
 
+class Unknown(Refused):
+    """There is nobody of that address, on any host that the cluster knows."""
+
+
 class Away(Exception):
     """The cluster has not answered within the time. Its text says what it was last heard to say."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A delivery of a message. token: by which it is acknowledged. place: the same each time."""
+    """A delivery of a message. token: by which it is acknowledged. place: the same each time. large: what the
+    engine knows its body by where that was too large for one message.
+    """
 
     token: str
     place: str
     deliveries: int
     body: bytes
+    large: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,13 +65,16 @@ class Engine(Protocol):
         """Connect, and see to the connection and what must exist there, until cancelled."""
 
     async def publish(self, farm: str, name: str, body: bytes, seconds: float) -> None:
-        """Store a message; a second one of that name is dropped. Raises Refused, Away."""
+        """Store a message to a farm, or to an address (NAME@HOST); a second one of that name is dropped.
+
+        Raises Refused, Unknown, Away.
+        """
 
     async def publish_signal(self, raised: Raised, name: str, seconds: float) -> None:
         """Store a signal for its hosts; a second one of that name is dropped. Raises Refused, Away."""
 
     def taker(self, farm: str) -> Taker:
-        """What takes messages of a farm, one at a time."""
+        """What takes messages of a farm, or to an address of this host, one at a time."""
 
     def signal_takers(self) -> list[Taker]:
         """What takes the signals that are for this host: those for all, for it alone, and for any."""
@@ -74,6 +85,12 @@ class Engine(Protocol):
 
     async def forget(self, host: str) -> bool:
         """Keep no signals any more for a host that has left for good. False: none is known of that name."""
+
+    async def call(self, host: str, data: bytes, seconds: float) -> bytes:
+        """What another host answers, asked once. Raises Unknown where it is away, Refused, Away."""
+
+    def serve_calls(self, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+        """Have others that call() this host answered by answer(data)."""
 
     async def extend(self, token: str) -> None:
         """The delivery is being worked on: its deadline begins anew."""

@@ -17,7 +17,7 @@ from ipcmules.bus.table import H_STATE, READY, STARTING
 from ipcmules.carrier.engine import Away, Engine, Taken, Taker
 from ipcmules.carrier.hand import ARRIVING, DONE, HERE, Delivery, Hand
 from ipcmules.carrier.members import Members
-from ipcmules.cluster import letters
+from ipcmules.cluster import addresses, letters
 from ipcmules.cluster.letters import Letter
 from ipcmules.errors import IpcMulesError
 from ipcmules.member.membership import Membership
@@ -30,14 +30,18 @@ _PAUSE = 0.2
 
 
 class Incoming:
-    """All farms of which this bus has members."""
+    """All farms of which this bus has members, and all its addresses."""
 
-    def __init__(self, member: Membership, engine: Engine, hand: Hand) -> None:
+    def __init__(self, member: Membership, engine: Engine, hand: Hand, host: str) -> None:
         self._member = member
         self._engine = engine
         self._hand = hand
         config = member.description.config
+        #: By the name of a farm, or by an address of this host.
         self.farms = {each.name: Members(member, each) for each in config.cluster_farms if each.mules}
+        for name, address in addresses.of(config).items():
+            at = f"{name}@{host}"
+            self.farms[at] = Members(member, Farm(at, address.mules), address.endpoint)
         self._deadline = config.cluster_deadline
         self._most = config.cluster_max_deliveries
         self._done: OrderedDict[str, None] = OrderedDict()
@@ -106,7 +110,7 @@ class Incoming:
         self.again += taken.deliveries > 1
         if taken.deliveries > self._most:
             await self._bury(farm, taken)
-        elif self._deliver(farm, taken):
+        elif self._deliver(members, taken):
             await self._hold(members, taken.token)
         else:
             await self._return(taken.token)
@@ -129,13 +133,15 @@ class Incoming:
             f"a message of {len(taken.body)} bytes to farm {farm.name!r} is a dead letter: {reason}",
         )
 
-    def _deliver(self, farm: Farm, taken: Taken) -> bool:
-        """Put a message into the farm's queue here. False where that takes nothing. No await in here."""
+    def _deliver(self, members: Members, taken: Taken) -> bool:
+        """Put a message into the queue here. False where that takes nothing. No await in here."""
+        farm = members.farm
         letter = Letter(self._member.description.generation, taken.token, taken.deliveries, taken.body)
         delivery = Delivery(farm.name, taken.place, ARRIVING)
         self._hand.note(taken.token, delivery)
         try:
-            sent = self._member.post.outbox(f"farm.{farm.name}").send(letters.pack(letter), 0)
+            packed = letters.pack(letter, letters.seal(self._member.where))
+            sent = self._member.post.outbox(members.endpoint).send(packed, 0)
         except (IpcMulesError, OSError) as error:
             log.event(
                 "warning", f"a message of farm {farm.name!r} cannot be queued here, and goes back: {error}"

@@ -20,6 +20,7 @@ from ipcmules.carrier.names import Names
 from ipcmules.carrier.outgoing import Outgoing
 from ipcmules.carrier.questions import Questions
 from ipcmules.carrier.signals import Signals
+from ipcmules.cluster import addresses
 from ipcmules.errors import ConfigError
 from ipcmules.kernel import processes, stray
 from ipcmules.member import membership
@@ -74,11 +75,12 @@ class Carrier:
                 config.cluster_deadline,
                 config.cluster_replicas,
             ),
+            addresses.of(config),
             self._changed,
             self._about,
         )
         self._incoming = incoming = Incoming(
-            member, engine, Hand(member.where, member.description.generation)
+            member, engine, Hand(member.where, member.description.generation), self._host
         )
         generation = member.description.generation
         outgoing = Outgoing(member.where, generation, engine, incoming.settle)
@@ -99,6 +101,7 @@ class Carrier:
             await asyncio.sleep(_LOOK)
         outgoing.tell()
         await incoming.hand_back(_LAST)
+        await questions.finish(_LAST)
         await engine.close()
 
     def _changed(self, is_there: bool) -> None:
@@ -117,7 +120,9 @@ class Carrier:
         farms = {
             name: {"members": len(each.farm.mules), "idle": each.idle(), "in_hand": len(each.here)}
             for name, each in self._incoming.farms.items()
+            if addresses.AT not in name
         }
+        mules = [name for name in self._incoming.farms if addresses.AT in name]
         return {
             "name": self._config.cluster_name,
             "host": self._host,
@@ -127,4 +132,5 @@ class Carrier:
             "done": self._incoming.finished,
             "redelivered": self._incoming.again,
             "farms": farms,
+            "mules": mules,
         }

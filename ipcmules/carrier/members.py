@@ -1,4 +1,4 @@
-"""The members of one cluster farm on this host: how many are idle, and the deliveries that they have.
+"""The members of one cluster farm on this host, or who has one address: idle ones, deliveries that they have.
 
 As many messages are asked for as there are idle members. Who is idle says the lanes' directory: a mule that
 waits at the farm's queue has its bell there. Knows the table and the directory; not the cluster.
@@ -22,8 +22,10 @@ _LOOK, _SELDOM = 0.02, 0.2
 class Members:
     """Idle members, and the deliveries that are here."""
 
-    def __init__(self, member: Membership, farm: Farm) -> None:
+    def __init__(self, member: Membership, farm: Farm, endpoint: str = "") -> None:
+        """farm: its name, or an address (NAME@HOST), and its mules. endpoint: their queue, the farm's."""
         self.farm = farm
+        self.endpoint = endpoint or f"farm.{farm.name}"
         self._member = member
         self._directory: lanes.Directory | None = None
         #: Pulls that wait at the cluster.
@@ -83,7 +85,7 @@ class Members:
         except (posix_ipc.ExistentialError, AccessError, OSError):
             return 0
         directory = self._directory
-        queue = lanes.number_of(self._member.description.config, f"farm.{self.farm.name}")
+        queue = lanes.number_of(self._member.description.config, self.endpoint)
         return sum(directory.cells[directory.bell(queue, mule)] & 1 for mule in self.farm.mules)
 
     def alive(self) -> bool:

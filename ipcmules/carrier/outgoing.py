@@ -24,6 +24,8 @@ from ipcmules.messages import kept
 _TOGETHER = 64
 #: One try takes so long, seconds; the next one begins at once.
 _TRY = 5.0
+#: Bytes of a large message that are stored in a second, at least.
+_A_SECOND = 4 << 20
 #: A tick that could not be published for so long is dropped, seconds: another host may have published it,
 #: and the
 #: servers remember names for twice as long (jetstream.streams.REMEMBERED).
@@ -123,13 +125,14 @@ class Outgoing:
                 raised = Raised(item.signal, item.target, item.handler)
                 await self._engine.publish_signal(raised, item.name, _TRY)
             else:
-                await self._engine.publish(item.farm, item.name, item.body, _TRY)
+                longest = _TRY + len(item.body) / _A_SECOND
+                await self._engine.publish(item.farm, item.name, item.body, longest)
         except Away:
             return False
         except Refused as error:
             if item.kind == SIGNAL:
                 log.event("error", f"signal {item.signal} to {item.target!r} was not raised: {error}")
             else:
-                kept.keep(self._where, item.body, f"farm.{item.farm}", str(error))
+                kept.keep(self._where, item.body, outbox.endpoint(item.farm), str(error))
         files.remove(item.path)
         return True

@@ -10,12 +10,13 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ipcmules.bus import log
 from ipcmules.bus.places import Places
-from ipcmules.carrier.engine import Away, Engine, Refused
+from ipcmules.carrier.calls import Calls
+from ipcmules.carrier.engine import Away, Engine, Refused, Unknown
 from ipcmules.cluster import questions
 from ipcmules.kernel.peers import peer, short_path
 
@@ -42,7 +43,9 @@ class Questions:
         self._engine = engine
         self._settle = settle
         self._about = about
+        self._calls = Calls(where, engine)
         self._connections: set[asyncio.Task[None]] = set()
+        self._apart: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serve the socket until cancelled, also where somebody removes its file."""
@@ -93,8 +96,11 @@ class Questions:
                 if head > questions.LONGEST_HEAD:
                     return
                 question = json.loads(await reader.readexactly(head))
-                answer = await self._answer(question, await reader.readexactly(body))
-                writer.write(questions.pack(*answer))
+                data = await reader.readexactly(body)
+                if question.get("apart"):  # whoever asks does not wait for it, and asks on
+                    self._go(self._answer_apart(writer, question, data))
+                    continue
+                writer.write(questions.pack(*await self._answer(question, data)))
                 await writer.drain()
         except (OSError, EOFError, ValueError, asyncio.IncompleteReadError):
             pass  # it has gone, or is no process of a bus
@@ -102,6 +108,27 @@ class Questions:
             log.exception("a question:")
         finally:
             writer.close()
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._apart.add(task)
+        task.add_done_callback(self._apart.discard)
+
+    async def _answer_apart(
+        self, writer: asyncio.StreamWriter, question: dict[str, Any], data: bytes
+    ) -> None:
+        try:
+            head, body = await self._answer(question, data)
+            # Few and small: who has asked bounds how many are under way, so nothing piles up here.
+            if not writer.is_closing():
+                writer.write(questions.pack({**head, "name": question.get("name")}, body))
+        except Exception:
+            log.exception("a question:")
+
+    async def finish(self, seconds: float) -> None:
+        """At the end: what nobody waits for has so long to be stored."""
+        if self._apart:
+            await asyncio.wait(set(self._apart), timeout=seconds)
 
     async def _answer(self, question: dict[str, Any], body: bytes) -> Answer:
         what = question.get("do")
@@ -113,9 +140,11 @@ class Questions:
             if what == "done":
                 self._settle(question["token"], True)
                 return {"said": "heard"}, b""
+            if what == "call":
+                return await self._calls.ask(question, body)
             return await self._answer_command(question)
         except Refused as error:
-            return {"said": "refused", "why": str(error)}, b""
+            return {"said": "refused", "why": str(error), "unknown": isinstance(error, Unknown)}, b""
         except Away as error:
             return {"said": "away", "why": str(error), **self._about()}, b""
 

@@ -99,11 +99,14 @@ def _cluster(servers: tuple[str, ...], _directory: str) -> tuple[str, ...]:
     return servers
 
 
-def _credentials(name: str, directory: str) -> str:
-    path = _file(name, directory, "--cluster-credentials")
-    if not os.access(path, os.R_OK):
-        raise ConfigError(f"--cluster-credentials {name}: this user may not read it: chown or chmod it")
-    return path
+def _login_file(option: str) -> Callable[[str, str], str]:
+    def find(name: str, directory: str) -> str:
+        path = _file(name, directory, option)
+        if not os.access(path, os.R_OK):
+            raise ConfigError(f"{option} {name}: this user may not read it: chown or chmod it")
+        return path
+
+    return find
 
 
 def _web(addresses: tuple[str, ...], _directory: str) -> tuple[str, ...]:
@@ -222,7 +225,10 @@ _FINDERS: dict[str, Callable[[Any, str], Any]] = {
     "key file": _key_file,
     "metrics addresses": _metrics,
     "cluster servers": _cluster,
-    "credentials file": _credentials,
+    "credentials file": _login_file("--cluster-credentials"),
+    "cluster ca": _login_file("--cluster-ca"),
+    "cluster certificate": _login_file("--cluster-cert"),
+    "cluster key": _login_file("--cluster-key"),
     "web addresses": _web,
     "token file": _token_file,
     "cache": _each(_found_cache),

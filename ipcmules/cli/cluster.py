@@ -98,6 +98,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
         )
     for name, farm in cluster["farms"].items():
         lines.append(f"farm {name}: {farm['waiting']} waiting, {farm['in_hand']} in hand")
+    mules = [f"{name} {count}" for name, count in cluster["mules"].items()]
+    if mules:
+        lines.append(f"messages to mules: {', '.join(mules)}")
     waiting = [f"{name} {count}" for name, count in cluster["signals"].items() if count]
     lines.append(f"signals that wait: {', '.join(waiting) or 'none'}")
     return [*lines, f"dead letters: {cluster['dead']}"]

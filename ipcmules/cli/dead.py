@@ -142,7 +142,9 @@ def _destination(text: str) -> int | str:
         return int(number)
     if text.startswith("farm.") and len(text) > 5:
         return text[5:]
-    raise ConfigError(f"{text!r} is no target of messages: give pool, muleN or farm.NAME")
+    if "@" in text:  # a mule of another host of the cluster
+        return text
+    raise ConfigError(f"{text!r} is no target of messages: give pool, muleN, farm.NAME or N@HOST")
 
 
 def _headers(where: Places) -> tuple[list[Kept], int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ipcmules.bus.places import Places
 from ipcmules.cli import cluster
+from ipcmules.cluster import outbox
 from ipcmules.errors import ConfigError
 from ipcmules.kernel.printable import for_people
 from ipcmules.messages.kept import Kept
@@ -46,7 +47,7 @@ def headers(where: Places) -> list[Kept]:
 def _kept(letter: dict[str, Any]) -> Kept:
     return Kept(
         path=f"{_NAME}{letter['id']}.msg",
-        endpoint=f"farm.{letter['farm']}",
+        endpoint=outbox.endpoint(letter["farm"]),
         reason=letter["reason"],
         process="",
         time=letter["time"],
@@ -70,7 +71,7 @@ def load(where: Places, path: str) -> Kept | None:
 def take(where: Places, path: str, to: str | None, send: bool) -> None:
     """Send one again, or only remove it. Raises ConfigError. to: not None where it was to go elsewhere."""
     if to is not None:
-        raise ConfigError("a dead letter of the cluster goes back to its farm: leave --to out")
+        raise ConfigError("a dead letter of the cluster goes back to its farm or mule: leave --to out")
     found, _ = cluster.ask(where, {"do": "requeue" if send else "drop", "id": _number(path)})
     if found["said"] not in ("requeued", "dropped"):
         raise ConfigError(found["why"])

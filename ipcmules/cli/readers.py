@@ -20,7 +20,16 @@ from ipcmules.options.hooks import ACTIONS
 from ipcmules.options.kinds import Number, nonblank
 from ipcmules.options.mules import MAX_MULES
 from ipcmules.options.option import Option
-from ipcmules.options.values import Program, TouchAction, cluster_farm, farm, program, spool_dir
+from ipcmules.options.values import (
+    Program,
+    TouchAction,
+    cluster_farm,
+    cluster_mules,
+    cluster_servers,
+    farm,
+    program,
+    spool_dir,
+)
 from ipcmules.wire.packets import is_path, split_address
 
 
@@ -67,24 +76,6 @@ def _socket(text: str) -> tuple[str, ...]:
     if not is_path(text):
         split_address(text)
     return (nonblank(text, "address"),)
-
-
-def _cluster(text: str) -> tuple[str, ...]:
-    found = tuple(each.strip() for each in text.split(",") if each.strip())
-    for each in found:
-        if "@" in each:  # not repeated here: it may hold a password
-            raise ConfigError(
-                "a URL with a user or a token would be seen by ps: give it without, and what to log in "
-                "with by --cluster-credentials FILE, or the whole URL in the variable IPCMULES_CLUSTER"
-            )
-        host, colon, port = each.removeprefix("nats://").rpartition(":")
-        if not each.startswith("nats://") or not colon or not host or not port.isdecimal():
-            raise ConfigError(
-                f"{each!r} is no server of NATS: write nats://HOST:PORT, such as nats://10.0.0.5:4222"
-            )
-    if not found:
-        raise ConfigError(f"{text!r} names no server: write nats://HOST:PORT")
-    return found
 
 
 def _network(text: str) -> tuple[str, ...]:
@@ -174,9 +165,10 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "mule": lambda text: (program(text),),
     "mules": _mules,
     "farms": lambda text: (farm(text),),
-    "cluster servers": _cluster,
+    "cluster servers": cluster_servers,
     "cluster name": lambda text: check_name(text, "cluster or host"),
     "cluster farms": lambda text: (cluster_farm(text),),
+    "cluster mules": cluster_mules,
     "pairs": _pair,
     "environment": _environment,
     "arguments": lambda text: tuple(text.split()),

@@ -16,7 +16,7 @@ from typing import Any
 from ipcmules.bus import log
 from ipcmules.bus.places import Places
 from ipcmules.cluster import outbox, questions
-from ipcmules.errors import LimitError
+from ipcmules.errors import LimitError, UnknownTarget
 from ipcmules.kernel import unpatched
 from ipcmules.kernel.peers import short_path
 from ipcmules.kernel.unpatched_sockets import Socket
@@ -31,6 +31,8 @@ _DONE = 5.0
 _LATER = 2.0
 #: So long a question without an end waits before it looks whether the bus still lives, seconds.
 _LOOK = 1.0
+#: So many bytes of a large message are stored in a second, at least: one try takes longer for it.
+_A_SECOND = 4 << 20
 
 _idle: list[socket.socket] = []
 
@@ -46,15 +48,17 @@ def publish(
 
     timeout: seconds, None for ever; the cluster has at least FIRST to answer. check: called now and then
     while it waits, to raise where the bus is over. A message that was False may still be under way: who sends
-    it again sends another one. Raises LimitError with the reason where the cluster refuses it.
+    it again sends another one. farm: or an address. Raises LimitError with the reason where the cluster
+    refuses it, UnknownTarget where it knows nobody of that address.
     """
     called = outbox.name()
     deadline = None if timeout is None else time.monotonic() + max(timeout, FIRST)
+    longest = _LOOK + len(body) / _A_SECOND
     while True:
-        left = _LOOK if deadline is None else deadline - time.monotonic()
+        left = longest if deadline is None else deadline - time.monotonic()
         if left <= 0:
             return False
-        allowed = min(left, _LOOK)
+        allowed = min(left, longest)
         head = {"do": "publish", "farm": farm, "name": called, "seconds": allowed}
         try:
             answer, _ = ask(where, head, body, allowed + _LATER)
@@ -65,7 +69,9 @@ def publish(
         if answer["said"] == "stored":
             return True
         if answer["said"] == "refused":
-            raise LimitError(f"a message of {len(body)} bytes to farm {farm!r}: {answer['why']}")
+            if answer.get("unknown"):
+                raise UnknownTarget(answer["why"])
+            raise LimitError(f"a message of {len(body)} bytes to {outbox.endpoint(farm)!r}: {answer['why']}")
         check()
 
 
@@ -94,10 +100,24 @@ def ask(where: Places, head: dict[str, Any], body: bytes, seconds: float) -> tup
             return _ask(connection, packed, seconds)
         except (ConnectionError, BrokenPipeError):
             pass  # the carrier that it led to has ended: perhaps there is another one
-    return _ask(_connect(where), packed, seconds)
+    return _ask(connect(where), packed, seconds)
 
 
-def _connect(where: Places) -> socket.socket:
+def ask_once(
+    where: Places, head: dict[str, Any], body: bytes, seconds: float
+) -> tuple[dict[str, Any], bytes]:
+    """As ask(), and never a second time: Away where nothing was sent, OSError where something may have
+    been.
+    """
+    try:
+        connection = connect(where)
+    except OSError as error:
+        raise Away(str(error)) from error
+    return _ask(connection, questions.pack(head, body), seconds)
+
+
+def connect(where: Places) -> socket.socket:
+    """A connection of its own to the carrier. Raises OSError where there is none."""
     connection = Socket(socket.AF_UNIX)
     try:
         with short_path(questions.socket_path(where)) as path:

@@ -60,6 +60,11 @@ def name() -> str:
     return os.urandom(12).hex()
 
 
+def endpoint(farm: str) -> str:
+    """What a message to a farm of the cluster, or to an address, is said to go to."""
+    return farm if "@" in farm else f"farm.{farm}"
+
+
 def put(where: Places, farm: str, body: bytes, called: str) -> None:
     """Store a message to a farm on this disk, synced. called: its name. Raises LimitError where there is no
     room.

@@ -34,7 +34,13 @@ def pack(head: dict[str, Any], body: bytes = b"") -> bytes:
 def receive(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
     """Read one of them. Raises OSError where the other end has gone, or the socket's time is over."""
     head, body = LENGTHS.unpack(_exactly(connection, LENGTHS.size))
-    return json.loads(_exactly(connection, head)), _exactly(connection, body)
+    return load(_exactly(connection, head)), _exactly(connection, body)
+
+
+def load(head: bytes) -> dict[str, Any]:
+    """The head of a question or an answer."""
+    found: dict[str, Any] = json.loads(head)
+    return found
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

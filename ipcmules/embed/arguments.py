@@ -16,13 +16,14 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from ipcmules.bus.config import CronCommand, Farm, Program, SpoolDir, program
+from ipcmules.bus.places import check_name
 from ipcmules.errors import ConfigError
 from ipcmules.kernel import commandline
 from ipcmules.options.caches import CacheSpec
 from ipcmules.options.metrics import MetricSpec
 from ipcmules.options.option import Option
 from ipcmules.options.table import TABLE
-from ipcmules.options.values import spool_dir
+from ipcmules.options.values import cluster_servers, spool_dir
 
 Value = TypeVar("Value")
 
@@ -52,9 +53,9 @@ def argument(option: Option) -> str:
 ARGUMENTS = tuple(each for each in TABLE if argument(each))
 
 
-def farms(given: Mapping[str, Iterable[int]] | None) -> tuple[Farm, ...]:
-    """Farms, each by its name and the numbers of its mules."""
-    return tuple(_farm(name, numbers) for name, numbers in _pairs("farms", given, "{'name': [1, 2]}"))
+def farms(given: Mapping[str, Iterable[int]] | None, what: str = "farms") -> tuple[Farm, ...]:
+    """Farms, each by its name and the numbers of its mules. what: the argument's name."""
+    return tuple(_farm(what, name, numbers) for name, numbers in _pairs(what, given, "{'name': [1, 2]}"))
 
 
 def settings(given: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
@@ -70,12 +71,12 @@ def _pairs(what: str, given: Mapping[str, Value] | None, example: str) -> Iterab
     return given.items()
 
 
-def _farm(name: str, numbers: Iterable[int]) -> Farm:
+def _farm(what: str, name: str, numbers: Iterable[int]) -> Farm:
     try:
         return Farm(name, tuple(numbers))
     except TypeError:
         raise ConfigError(
-            f"farms={{{name!r}: {numbers!r}}}: give the numbers of its mules as a list, for example [1, 2]"
+            f"{what}={{{name!r}: {numbers!r}}}: give the numbers of its mules as a list, for example [1, 2]"
         ) from None
 
 
@@ -192,6 +193,42 @@ def main_can_be_loaded() -> bool:
     return os.path.isfile(getattr(main, "__file__", None) or "")
 
 
+def cluster(given: str | Sequence[str]) -> tuple[str, ...]:
+    """URLs of the cluster's servers, in one text or several."""
+    if not given:
+        return ()
+    from importlib.util import find_spec
+
+    if find_spec("nats") is None:
+        raise ConfigError(
+            "cluster= needs the package nats-py, which is not installed: pip install 'ipcmules[cluster]'"
+        )
+    several = (given,) if isinstance(given, str) else texts("cluster", given, "nats://10.0.0.5:4222", "URLs")
+    return tuple(url for each in several for url in cluster_servers(each))
+
+
+def cluster_mules(given: Any) -> tuple[int, ...]:
+    """Numbers of mules."""
+    try:
+        found = tuple(given)
+    except TypeError:
+        found = ()
+    if isinstance(given, str) or not all(type(each) is int for each in found) or (given and not found):
+        raise ConfigError(f"cluster_mules={given!r}: give the numbers of mules as a list, for example [1, 2]")
+    return found
+
+
+def _login_file(_option: Option, name: str, given: Any) -> str:
+    path = os.path.abspath(given) if given else ""
+    if path and not os.access(path, os.R_OK):
+        raise ConfigError(f"{name}={given!r}: {path} is not there, or this user may not read it")
+    return path
+
+
+def _cluster_name(_option: Option, _name: str, given: Any) -> str:
+    return check_name(given, "cluster or host") if given else ""
+
+
 def _texts(option: Option, name: str, given: Any) -> tuple[str, ...]:
     of = "directories" if option.kind.complete == "dir" else "strings"
     return texts(name, given, option.kind.example, of)
@@ -221,6 +258,11 @@ _MAKERS: dict[str, Callable[[Option, str, Any], Any]] = {
     "metric": lambda option, name, given: metrics(_texts(option, name, given)),
     "cache": lambda option, name, given: caches(_texts(option, name, given)),
     "cron": lambda _option, _name, given: crons(given),
+    "cluster servers": lambda _option, _name, given: cluster(given),
+    "cluster name": _cluster_name,
+    "cluster farms": lambda _option, name, given: farms(given, name),
+    "cluster mules": lambda _option, _name, given: cluster_mules(given),
+    **dict.fromkeys(("credentials file", "cluster ca", "cluster certificate", "cluster key"), _login_file),
     "spooler": _spools,
     "external spooler": _spools,
     "directory": lambda _option, _name, given: os.path.abspath(given) if given else "",

@@ -59,6 +59,18 @@ class Signature:
         locks: int = 0,
         caches: Sequence[str] = (),
         metrics: Sequence[str] = (),
+        cluster: str | Sequence[str] = (),
+        cluster_name: str = "default",
+        host: str = "",
+        cluster_farms: Mapping[str, Iterable[int]] | None = None,
+        cluster_mules: Iterable[int] = (),
+        cluster_max_deliveries: int = 5,
+        cluster_deadline: float = 30.0,
+        cluster_replicas: int = 1,
+        cluster_credentials: str | os.PathLike[str] = "",
+        cluster_ca: str | os.PathLike[str] = "",
+        cluster_cert: str | os.PathLike[str] = "",
+        cluster_key: str | os.PathLike[str] = "",
     ) -> None:
         """A bus, described; nothing is started yet.
 
@@ -137,6 +149,28 @@ class Signature:
         metrics: Have a counter from the start; initial_value says what it begins with. (--metric
             NAME|name=NAME,...)
 
+        Cluster:
+        cluster: URLs of the NATS servers of the cluster to join, nats://HOST:PORT or tls://HOST:PORT
+            (--cluster URL)
+        cluster_name: The cluster's name: it keeps two on the same servers apart. (--cluster-name NAME)
+        host: This host's name in the cluster. (--host NAME)
+        cluster_farms: name to the numbers of its mules here, none where this host only sends to it
+            (--cluster-farm NAME:1,2)
+        cluster_mules: numbers of mules to which other hosts can send, besides members of cluster farms
+            (--cluster-mules 1,2)
+        cluster_max_deliveries: After N deliveries that nobody has finished a message is a dead letter.
+            (--cluster-max-deliveries N)
+        cluster_deadline: A host that is not heard of for so long has died: others get what it had.
+            (--cluster-deadline SECONDS)
+        cluster_replicas: So many servers store each message; 3 where there are three servers.
+            (--cluster-replicas N)
+        cluster_credentials: What to log in with: a line, USER:PASSWORD or a token; or a .creds file, or
+            an nkey's seed. (--cluster-credentials FILE)
+        cluster_ca: Certificates that the servers' are verified by; all is encrypted then. (--cluster-ca
+            FILE)
+        cluster_cert: This host's certificate, for servers that verify it. (--cluster-cert FILE)
+        cluster_key: The key of that certificate. (--cluster-key FILE)
+
         Raises ConfigError, which names the argument, for a description that cannot be.
         """
         self._describe(
@@ -181,6 +215,18 @@ class Signature:
                 "locks": locks,
                 "caches": caches,
                 "metrics": metrics,
+                "cluster": cluster,
+                "cluster_name": cluster_name,
+                "host": host,
+                "cluster_farms": cluster_farms,
+                "cluster_mules": cluster_mules,
+                "cluster_max_deliveries": cluster_max_deliveries,
+                "cluster_deadline": cluster_deadline,
+                "cluster_replicas": cluster_replicas,
+                "cluster_credentials": cluster_credentials,
+                "cluster_ca": cluster_ca,
+                "cluster_cert": cluster_cert,
+                "cluster_key": cluster_key,
             },
         )
 

@@ -193,7 +193,7 @@ def put(where: Places, number: int, frame: bytes, priority: int) -> None:
 def _acknowledge(where: Places, data: bytes, reference: bool) -> None:
     """Where what was in hand is a letter of the cluster: say that it is done."""
     try:
-        letter = letters.unpack(large.peek(data) if reference else data)
+        letter = letters.opened(where, large.peek(data) if reference else data)
         if letter is not None:
             from ipcmules.cluster import outbox
 

@@ -96,7 +96,7 @@ def store(
     seconds it waits for a descriptor where this process has none left; the master waits otherwise.
     A letter of the cluster goes back to it instead.
     """
-    if data[: letters.SIZE] == letters.PREFIX and (letter := letters.unpack(data)) is not None:
+    if data[: letters.SIZE] == letters.PREFIX and (letter := letters.opened(where, data)) is not None:
         from ipcmules.cluster import outbox
 
         return outbox.hand_back(where, letter)  # another host may take it

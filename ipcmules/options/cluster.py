@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipcmules.options.kinds import Kind, Number, Seconds, Text
+from ipcmules.options.kinds import PATH, Kind, Number, Seconds, Text
 from ipcmules.options.option import OURS, WORD, Option, entry
 from ipcmules.options.values import Farm
 
@@ -17,10 +17,16 @@ class Cluster:
         (),
         Option(
             "cluster",
-            Kind("cluster servers", metavar="URL", many=True, example="nats://10.0.0.5:4222"),
+            Kind(
+                "cluster servers",
+                metavar="URL",
+                many=True,
+                argument="str | Sequence[str]",
+                example="nats://10.0.0.5:4222",
+            ),
             "Join the cluster of the NATS servers at URL; several with commas between them.",
             WORD,
-            argument="",
+            in_bus="URLs of the NATS servers of the cluster to join, nats://HOST:PORT or tls://HOST:PORT",
             more="[cluster.md](cluster.md)",
         ),
     )
@@ -31,7 +37,6 @@ class Cluster:
             Text("name", "NAME", name="cluster name"),
             "The cluster's name: it keeps two on the same servers apart.",
             OURS,
-            argument="",
         ),
     )
     host: str = entry(
@@ -41,7 +46,6 @@ class Cluster:
             Text("name", "NAME", name="cluster name"),
             "This host's name in the cluster.",
             WORD,
-            argument="",
             default="the system's",
         ),
     )
@@ -49,10 +53,27 @@ class Cluster:
         (),
         Option(
             "cluster-farm",
-            Kind("cluster farms", metavar="NAME:1,2", many=True),
+            Kind(
+                "cluster farms",
+                metavar="NAME:1,2",
+                many=True,
+                argument="Mapping[str, Iterable[int]] | None",
+                default="None",
+            ),
             "A farm of these mules on every host that declares it; NAME alone: this host only sends to it.",
             OURS,
-            argument="",
+            in_bus="name to the numbers of its mules here, none where this host only sends to it",
+        ),
+    )
+    cluster_mules: tuple[int, ...] = entry(
+        (),
+        Option(
+            "cluster-mules",
+            Kind("cluster mules", metavar="1,2", many=True, argument="Iterable[int]"),
+            'Other hosts can send messages to these mules: mule_msg(m, "2@web1"). Ranges: 1-4.',
+            OURS,
+            in_bus="numbers of mules to which other hosts can send, besides members of cluster farms",
+            more="Members of cluster farms need no entry.",
         ),
     )
     cluster_max_deliveries: int = entry(
@@ -62,7 +83,6 @@ class Cluster:
             Number(lowest=1, highest=10_000),
             "After N deliveries that nobody has finished a message is a dead letter.",
             OURS,
-            argument="",
         ),
     )
     cluster_deadline: float = entry(
@@ -72,7 +92,6 @@ class Cluster:
             Seconds(highest=86400, above=True, says="more than 0", example="30"),
             "A host that is not heard of for so long has died: others get what it had.",
             OURS,
-            argument="",
         ),
     )
     cluster_replicas: int = entry(
@@ -82,16 +101,43 @@ class Cluster:
             Number(lowest=1, highest=5),
             "So many servers store each message; 3 where there are three servers.",
             OURS,
-            argument="",
         ),
     )
     cluster_credentials: str = entry(
         "",
         Option(
             "cluster-credentials",
-            Text("file", "FILE", name="credentials file", complete="file"),
-            "What to log in with: a line, USER:PASSWORD or a token.",
+            Text("file", "FILE", name="credentials file", complete="file", argument=PATH),
+            "What to log in with: a line, USER:PASSWORD or a token; or a .creds file, or an nkey's seed.",
             OURS,
-            argument="",
+        ),
+    )
+    cluster_ca: str = entry(
+        "",
+        Option(
+            "cluster-ca",
+            Text("file", "FILE", name="cluster ca", complete="file", argument=PATH),
+            "Certificates that the servers' are verified by; all is encrypted then.",
+            OURS,
+            default="the system's",
+        ),
+    )
+    cluster_cert: str = entry(
+        "",
+        Option(
+            "cluster-cert",
+            Text("file", "FILE", name="cluster certificate", complete="file", argument=PATH),
+            "This host's certificate, for servers that verify it.",
+            OURS,
+        ),
+    )
+    cluster_key: str = entry(
+        "",
+        Option(
+            "cluster-key",
+            Text("file", "FILE", name="cluster key", complete="file", argument=PATH),
+            "The key of that certificate.",
+            OURS,
+            default="in the same file",
         ),
     )

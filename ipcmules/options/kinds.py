@@ -11,7 +11,7 @@ import math
 from ipcmules.errors import ConfigError
 
 #: What stands for a path in the signature of Bus().
-_PATH = "str | os.PathLike[str]"
+PATH = "str | os.PathLike[str]"
 
 
 class Kind:
@@ -254,10 +254,10 @@ MERCY = Seconds()
 HARAKIRI = Seconds(highest=1e9)
 #: After which something is replaced.
 COUNT = Number(highest=2**62, says=", 0 (never) or more")
-DIRECTORY = Text("directory", "DIR", name="directory", argument=_PATH, complete="dir")
+DIRECTORY = Text("directory", "DIR", name="directory", argument=PATH, complete="dir")
 DIRECTORIES = Text("directory", "DIR", name="directories", many=True, complete="dir")
 FILES = Text(
-    "file", "FILE", name="files", many=True, argument=f"Sequence[{_PATH}]", example="app.py", complete="file"
+    "file", "FILE", name="files", many=True, argument=f"Sequence[{PATH}]", example="app.py", complete="file"
 )
 MODULES = Text(
     "module or file",

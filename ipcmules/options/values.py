@@ -60,9 +60,40 @@ def farm(text: str) -> Farm:
     return Farm(name, tuple(int(part) for part in parts))
 
 
+def cluster_servers(text: str) -> tuple[str, ...]:
+    """URLs of NATS servers, from texts with commas between them. Raises ConfigError."""
+    found = tuple(each.strip() for each in text.split(",") if each.strip())
+    for each in found:
+        if "@" in each:  # not repeated here: it may hold a password
+            raise ConfigError(
+                "a URL with a user or a token would be seen by ps: give it without, and what to log in "
+                "with by --cluster-credentials FILE, or the whole URL in the variable IPCMULES_CLUSTER"
+            )
+        host, colon, port = each.removeprefix("nats://").removeprefix("tls://").rpartition(":")
+        if not each.startswith(("nats://", "tls://")) or not colon or not host or not port.isdecimal():
+            raise ConfigError(
+                f"{each!r} is no server of NATS: write nats://HOST:PORT, such as nats://10.0.0.5:4222, or tls://"
+            )
+    if not found:
+        raise ConfigError(f"{text!r} names no server: write nats://HOST:PORT")
+    return found
+
+
 def cluster_farm(text: str) -> Farm:
     """A Farm from --cluster-farm's value: as farm(), or a name alone, whose members are other hosts'."""
     return farm(text) if ":" in text else Farm(text, ())
+
+
+def cluster_mules(text: str) -> tuple[int, ...]:
+    """Numbers of mules from --cluster-mules' value: '1,2', '1-4'. Raises ConfigError."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not all(each.isascii() and each.isdigit() and len(each) < 5 for each in (first, last)):
+            raise ConfigError(f"mules {text!r}: give their numbers, such as 1,2 or 1-4")
+        found += range(int(first), int(last) + 1)
+    return tuple(found)
 
 
 @dataclass(frozen=True)

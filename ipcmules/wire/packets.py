@@ -225,11 +225,12 @@ def answer(connection: socket.socket, packet: bytes, deadline: float, name: str)
     header = unpack_header(first + receive(connection, HEADER_SIZE - 1, deadline))
     body = receive(connection, header.size, deadline)
     if header.modifier2 == LONG:
-        body = receive(connection, _long_size(body), deadline)
+        body = receive(connection, long_size(body), deadline)
     return header, body
 
 
-def _long_size(variables: bytes) -> int:
+def long_size(variables: bytes) -> int:
+    """The length of a long reply (LONG), of the variables before it. Raises PacketError."""
     text = unpack_vars(variables).get(b"CONTENT_LENGTH", b"")
     if not text.isdigit() or len(text) > 12:
         raise PacketError(f"a reply's length is {text!r}: it is no uwsgi reply")

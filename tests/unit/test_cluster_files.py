@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,22 +11,27 @@ from pathlib import Path
 
 import pytest
 
+from ipcmules.bus.config import BusConfig, Program
 from ipcmules.bus.places import places, private_directory
 from ipcmules.carrier.hand import ARRIVING, DONE, HERE, Delivery, Hand
 from ipcmules.carrier.names import Names
-from ipcmules.cluster import letters, outbox
+from ipcmules.cluster import addresses, letters, outbox
 from ipcmules.cluster.letters import Letter
+from ipcmules.errors import UnknownTarget
 from ipcmules.messages import kept
+from ipcmules.options.values import Farm, cluster_farm
 
 
 def test_letters() -> None:
     letter = Letter(7, "$JS.ACK.stream.members.1.2.3.4.5", 3, b"\0body")
-    assert letters.unpack(letters.pack(letter)) == letter
-    assert letters.unpack(letters.pack(letter._replace(deliveries=10**6))) == letter._replace(
-        deliveries=0xFFFF
-    )
-    for data in (b"", b"x", letters.PREFIX, letters.PREFIX + b"1234", letters.pack(letter)[:40]):
-        assert letters.unpack(data) is None
+    seal = os.urandom(letters.SEAL)
+    packed = letters.pack(letter, seal)
+    assert letters.unpack(packed, seal) == letter
+    many = letter._replace(deliveries=10**6)
+    assert letters.unpack(letters.pack(many, seal), seal) == letter._replace(deliveries=0xFFFF)
+    for data in (b"", b"x", letters.PREFIX, letters.PREFIX + b"1234", packed[:55]):
+        assert letters.unpack(data, seal) is None
+    assert letters.unpack(packed, os.urandom(letters.SEAL)) is None
 
 
 def test_an_outbox_in_its_order(bus_env: object, bus_name: str) -> None:
@@ -52,9 +58,20 @@ def test_an_outbox_in_its_order(bus_env: object, bus_name: str) -> None:
 
 def test_a_letter_that_would_be_kept_goes_back(bus_env: object, bus_name: str) -> None:
     where = places(bus_name)
-    path = kept.store(where, letters.pack(Letter(7, "token", 1, b"body")), "farm.work", "a reason")
+    letter, seal = Letter(7, "token", 1, b"body"), letters.seal(where)
+    assert letters.seal(where) == seal  # one for good
+    path = kept.store(where, letters.pack(letter, seal), "farm.work", "a reason")
     assert outbox.load(path).kind == outbox.BACK and kept.listing(where) == []
-    assert kept.store(where, letters.PREFIX + b"an application's own", "pool", "a reason").endswith(".msg")
+    # Whatever an application writes is its own.
+    for forged in (letters.PREFIX + b"an application's own", letters.pack(letter, bytes(letters.SEAL))):
+        assert kept.load(kept.store(where, forged, "pool", "a reason")).data == forged
+
+
+def test_without_a_seal_nothing_is_a_letter(bus_env: object, bus_name: str) -> None:
+    where = places(bus_name)
+    forged = letters.pack(Letter(7, "token", 1, b"body"), bytes(letters.SEAL))
+    assert letters.opened(where, forged) is None and outbox.listing(where) == []
+    assert kept.load(kept.store(where, forged, "pool", "a reason")).data == forged
 
 
 def test_a_carrier_goes_on_with_its_predecessors_hand(bus_env: object, bus_name: str) -> None:
@@ -88,7 +105,7 @@ def test_a_carrier_goes_on_with_its_predecessors_hand(bus_env: object, bus_name:
 def test_names_with_dots_are_no_other_names() -> None:
     one, two = Names("shop.eu"), Names("shop")
     assert one.stream("a.b") == "ipcmules-shop%eu-farm-a%b"
-    assert one.subject("a.b").count(".") == 3 and two.raised("web.1") == "ipcmules.shop.signal.host.web%1"
+    assert one.subject("a.b").count(".") == 4 and two.raised("web.1") == "ipcmules.shop.signal.host.web%1"
     assert two.raised("all") == "ipcmules.shop.signal.all" != two.raised_at("all")
 
 
@@ -111,3 +128,26 @@ def test_without_a_cluster_nothing_of_it_is_imported(bus_env: object, bus_name: 
     found = done.stdout.splitlines()[-1]
     allowed = {"ipcmules.cluster", "ipcmules.cluster.letters", "ipcmules.options.cluster"}
     assert set(eval(found)) <= allowed, found
+
+
+def test_what_other_hosts_can_send_to() -> None:
+    mules = (Program(),) * 3
+    farms = (Farm("mail", (1, 2)), Farm("all", (1, 2, 3)))
+    config = BusConfig(cluster=("nats://h:1",), mules=mules, farms=farms, cluster_mules=(1,))
+    assert set(addresses.of(config)) == {"1"} and addresses.of(BusConfig(mules=mules, farms=farms)) == {}
+    config = BusConfig(
+        cluster=("nats://h:1",),
+        mules=mules,
+        farms=farms,
+        cluster_farms=(cluster_farm("far:2"),),
+        cluster_mules=(1,),
+    )
+    assert set(addresses.of(config)) == {"1", "2", "mail", "far"}
+    everybody = BusConfig(cluster=("nats://h:1",), mules=mules, farms=farms, cluster_mules=(1, 2, 3))
+    found = addresses.of(everybody)
+    assert set(found) == {"0", "1", "2", "3", "mail", "all"}
+    assert found["0"] == ("pool", (1, 2, 3)) and found["mail"] == ("farm.mail", (1, 2))
+    assert addresses.split("02@web.1") == ("2", "web.1")
+    for wrong in ("2@", "@web1", "2@all", "2@any", "a b@web1", "2@web1@web2"):
+        with pytest.raises(UnknownTarget, match=re.escape(wrong)):
+            addresses.split(wrong)

@@ -29,6 +29,23 @@ class Foreign(Exception):
     """A stream of our name that is not ours."""
 
 
+class _Client(Client):
+    """The client, which sends nothing of a login where what it is to be encrypted by is not asked for.
+
+    NATS's servers say in plain text whether they want TLS, and so may somebody in between: the client goes on
+    without, if they do not (nats-py 2.16, nats/aio/client.py, _process_connect_init()).
+    """
+
+    encrypted = False
+
+    def _connect_command(self) -> bytes:
+        if self.encrypted and not self._server_info.get("tls_required"):
+            raise nats.errors.Error(
+                "the server does not encrypt, and TLS was asked for: nothing is sent to it"
+            )
+        return super()._connect_command()
+
+
 class Connection:
     """Connected or not."""
 
@@ -46,7 +63,7 @@ class Connection:
         self._make = make
         self._begun = begun
         self._changed = changed
-        self.client = Client()
+        self.client: Client = _Client()
         self.ready = asyncio.Event()
         #: Set when the connection is a new one, or what must exist is to be looked at again.
         self.look = asyncio.Event()
@@ -79,8 +96,9 @@ class Connection:
             await self._see_to()
 
     async def _connect(self) -> None:
-        self.client = Client()
-        await self.client.connect(
+        self.client = client = _Client()
+        client.encrypted = self._login.encrypted
+        await client.connect(
             servers=self._login.servers,
             name="ipcmules",
             error_cb=self._error,

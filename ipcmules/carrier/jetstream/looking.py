@@ -15,13 +15,26 @@ from nats.aio.msg import Msg
 
 from ipcmules.carrier.engine import Refused
 from ipcmules.carrier.jetstream.connection import Connection
-from ipcmules.carrier.jetstream.pulls import status
+from ipcmules.carrier.jetstream.large import Gone, Large, Reference
+from ipcmules.carrier.jetstream.pulls import LARGE, status
 from ipcmules.carrier.names import MEMBERS, Names
 
 #: Headers of a dead letter.
 FARM, REASON, DELIVERIES = "Ipcmules-Farm", "Ipcmules-Reason", "Ipcmules-Deliveries"
 #: Answers of other hosts are awaited so long, seconds.
 _HOSTS = 0.5
+
+
+def dead_headers(farm: str, place: str, reason: str, deliveries: int) -> dict[str, str]:
+    """Those of a message to a farm or address that is made a dead letter. place: engine.Taken's."""
+    return {"Nats-Msg-Id": f"dead-{place}", FARM: farm, REASON: reason, DELIVERIES: str(deliveries)}
+
+
+def _size(large: str, body: bytes) -> int:
+    try:
+        return Reference.of(large).size if large else len(body)
+    except Gone:
+        return 0
 
 
 class Looking:
@@ -32,10 +45,12 @@ class Looking:
         connection: Connection,
         names: Names,
         farms: tuple[str, ...],
+        large: Large,
         about: Callable[[], dict[str, Any]],
     ) -> None:
         """about() says of this host what others may know."""
         self._connection = connection
+        self._large = large
         self._names = names
         self._farms = farms
         self._about = about
@@ -50,7 +65,7 @@ class Looking:
         at = state.first_seq
         while len(found) < most and at <= state.last_seq:
             try:
-                raw = await context.get_msg(stream, at, next=True, subject=self._names.dead("*"))
+                raw = await context.get_msg(stream, at, next=True, subject=self._names.dead("*", "*"))
             except nats.js.errors.NotFoundError:
                 break
             headers = raw.headers or {}
@@ -61,7 +76,7 @@ class Looking:
                     "reason": headers.get(REASON, ""),
                     "deliveries": int(headers.get(DELIVERIES, "0")),
                     "time": raw.time.timestamp() if raw.time else 0.0,
-                    "length": len(raw.data or b""),
+                    "length": _size(headers.get(LARGE, ""), raw.data or b""),
                 }
             )
             at = (raw.seq or at) + 1
@@ -73,14 +88,25 @@ class Looking:
             raw = await self._connection.context.get_msg(self._names.dead_stream, number)
         except nats.js.errors.NotFoundError as error:
             raise Refused(f"the cluster has no dead letter {number}") from error
-        return (raw.headers or {}).get(FARM, ""), raw.data or b""
+        headers = raw.headers or {}
+        if large := headers.get(LARGE, ""):
+            try:
+                return headers.get(FARM, ""), await self._large.fetch(large)
+            except Gone as error:
+                raise Refused(f"dead letter {number}: {error}") from error
+        return headers.get(FARM, ""), raw.data or b""
 
     async def drop(self, number: int) -> None:
         """See Engine."""
+        context = self._connection.context
         try:
-            await self._connection.context.delete_msg(self._names.dead_stream, number)
+            headers = (await context.get_msg(self._names.dead_stream, number)).headers or {}
+            await context.delete_msg(self._names.dead_stream, number)
         except nats.js.errors.APIError as error:
             raise Refused(f"the cluster has no dead letter {number}") from error
+        with contextlib.suppress(Gone):
+            if large := headers.get(LARGE, ""):
+                await self._large.drop(Reference.of(large).subject)
 
     # The whole
 

@@ -22,6 +22,8 @@ from ipcmules.carrier.jetstream.connection import Connection
 _PULL, _BEAT = 60.0, 3.0
 #: After trouble, seconds.
 _PAUSE = 0.1
+#: Header of a message whose body is elsewhere (large.py).
+LARGE = "Ipcmules-Large"
 
 
 class Pull:
@@ -97,4 +99,5 @@ def status(message: Msg) -> str:
 def _taken(message: Msg) -> Taken:
     metadata = message.metadata
     place = f"{metadata.stream}-{metadata.sequence.stream}"
-    return Taken(message.reply, place, metadata.num_delivered or 1, message.data)
+    large = (message.headers or {}).get(LARGE, "")
+    return Taken(message.reply, place, metadata.num_delivered or 1, message.data, large)

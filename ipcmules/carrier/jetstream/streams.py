@@ -42,18 +42,18 @@ class Streams:
         names, host = self.names, self.names.of_host(self.host)
         for farm in self.farms:
             stream = names.stream(farm)
-            await self._stream(context, stream, [names.subject(farm)], RetentionPolicy.WORK_QUEUE)
-            await self._consumer(context, stream, MEMBERS)
-        await self._stream(context, names.dead_stream, [names.dead("*")], RetentionPolicy.LIMITS)
-        await self._stream(context, names.broadcasts, [names.raised(ALL)], RetentionPolicy.INTEREST)
+            await self.stream(context, stream, [names.subject(farm, "*")], RetentionPolicy.WORK_QUEUE)
+            await self.consumer(context, stream, MEMBERS)
+        await self.stream(context, names.dead_stream, [names.dead("*", "*")], RetentionPolicy.LIMITS)
+        await self.stream(context, names.broadcasts, [names.raised(ALL)], RetentionPolicy.INTEREST)
         # What was raised for all before this host was known is not for it.
-        await self._consumer(context, names.broadcasts, host, policy=DeliverPolicy.NEW)
+        await self.consumer(context, names.broadcasts, host, policy=DeliverPolicy.NEW)
         subjects = [names.raised(ANY), names.raised_at("*")]
-        await self._stream(context, names.signals, subjects, RetentionPolicy.WORK_QUEUE)
-        await self._consumer(context, names.signals, ANY, subjects[0])
-        await self._consumer(context, names.signals, host, names.raised_at(self.host))
+        await self.stream(context, names.signals, subjects, RetentionPolicy.WORK_QUEUE)
+        await self.consumer(context, names.signals, ANY, subjects[0])
+        await self.consumer(context, names.signals, host, names.raised_at(self.host))
 
-    async def _consumer(
+    async def consumer(
         self,
         context: JetStreamContext,
         stream: str,
@@ -61,6 +61,7 @@ class Streams:
         subject: str | None = None,
         policy: DeliverPolicy = DeliverPolicy.ALL,
     ) -> None:
+        """One that is shared by whoever takes under its name. Raises nats.errors.Error."""
         await context.add_consumer(
             stream,
             ConsumerConfig(
@@ -75,9 +76,10 @@ class Streams:
             ),
         )
 
-    async def _stream(
+    async def stream(
         self, context: JetStreamContext, stream: str, subjects: list[str], retention: RetentionPolicy
     ) -> None:
+        """One of ours. Raises Foreign, nats.errors.Error."""
         try:
             found = await context.stream_info(stream)
         except nats.js.errors.NotFoundError:

@@ -30,7 +30,7 @@ def put_away(
     called with the file of a message that is to be queued again; without it the next start does that.
     Raises OSError where neither the state directory nor shared memory takes it: it must stay where it is.
     """
-    letter = letters.unpack(left.data)
+    letter = letters.opened(where, left.data)
     if letter is not None:
         from ipcmules.cluster import outbox
 

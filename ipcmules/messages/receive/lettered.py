@@ -56,7 +56,7 @@ class LetteredInbox(Inbox):
                 unopened[me] = data
             self._settle(me)  # of a signal handler that has received meanwhile
             packed = unopened.get(me)
-            letter = None if packed is None else letters.unpack(packed)
+            letter = None if packed is None else letters.opened(self._where, packed)
             # From here on no call and no loop, as above.
             if packed is not None and me in unopened and unopened[me] is packed:
                 del unopened[me]

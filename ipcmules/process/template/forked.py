@@ -180,7 +180,7 @@ def _open_inbox(member: Membership, number: int) -> Inbox:
     taker = Taker(member.where, member.table, endpoints)
     config = member.description.config
     limit = config.max_messages
-    if any(number in each.mules for each in config.cluster_farms):
+    if number in config.cluster_mules or any(number in each.mules for each in config.cluster_farms):
         from ipcmules.messages.receive.lettered import CountingLetteredInbox, LetteredInbox
 
         if limit:
