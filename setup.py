@@ -197,6 +197,9 @@ setup(
             # What reads uWSGI's statistics.
             "uwsgitop>=0.12",
             "uwsgi-exporter>=0.1.4",
+            "uwsgi-prometheus>=1.0",
+            "uwsgi-stats>=1.1",
+            "datadog-checks-base[deps]",
             # The page in the machine's Chromium, without which these tests skip themselves.
             "playwright>=1.40",
             "eventlet>=0.40",

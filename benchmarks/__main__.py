@@ -16,6 +16,7 @@ from benchmarks.measures import (
     cluster,
     deep,
     direct,
+    hosts,
     idle,
     importing,
     large,
@@ -35,6 +36,7 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "hundred": direct.run_hundred,
     "deep": deep.run,
     "farm": shared.run_farm,
+    "farm-senders": shared.run_senders,
     "pool": shared.run_pool,
     "busy": busy.run,
     "trickle": latency.run_trickle,
@@ -54,6 +56,7 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "queues": queues.run,
     "caches": caches.run,
     "cluster": cluster.run,
+    "cluster-hosts": hosts.run,
     "idle": idle.run,
     "import": importing.run,
 }

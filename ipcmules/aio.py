@@ -42,7 +42,12 @@ _LOOK = 1.0
 
 
 async def mule_msg(
-    message: Message, mule: int | str | bytes = 0, timeout: float | None = None, priority: int = 0
+    message: Message,
+    mule: int | str | bytes = 0,
+    timeout: float | None = None,
+    priority: int = 0,
+    *,
+    store_and_forward: bool = False,
 ) -> bool:
     """As ipcmules.mule_msg, awaited: others run while the queue is full. timeout in seconds.
 
@@ -51,25 +56,35 @@ async def mule_msg(
     if timeout is not None:
         timeout = checked_timeout(timeout)
     data = bytes(message) if isinstance(message, (bytearray, memoryview)) else message
-    if sending.waits_for_cluster(mule):
-        return await asyncio.to_thread(sending.mule_msg, data, mule, timeout, priority)
+    if store_and_forward or sending.waits_for_cluster(mule):
+        return await asyncio.to_thread(
+            sending.mule_msg, data, mule, timeout, priority, store_and_forward=store_and_forward
+        )
     return await awaited.until(
         lambda: sending.mule_msg(data, mule, 0, priority), awaited.deadline_of(timeout)
     )
 
 
 async def farm_msg(
-    farm: str | bytes, message: Message, timeout: float | None = None, priority: int = 0
+    farm: str | bytes,
+    message: Message,
+    timeout: float | None = None,
+    priority: int = 0,
+    *,
+    store_and_forward: bool = False,
+    wait: bool = True,
 ) -> bool:
     """As ipcmules.farm_msg, awaited; see mule_msg()."""
     if not isinstance(farm, (str, bytes)):
         raise UnknownTarget(f"farm_msg() takes the name of a farm first, not {farm!r}")
-    return await mule_msg(message, farm, timeout, priority)
+    if not wait and not store_and_forward and sending.waits_for_cluster(farm):
+        data = bytes(message) if isinstance(message, (bytearray, memoryview)) else message
+        return await asyncio.to_thread(sending.farm_msg, farm, data, timeout, priority, wait=False)
+    return await mule_msg(message, farm, timeout, priority, store_and_forward=store_and_forward)
 
 
 async def flush(timeout: float | None = None) -> bool:
-    """As ipcmules.flush, awaited: until all that this process has sent is in the kernel; False when the time
-    was over first."""
+    """As ipcmules.flush, awaited."""
     return await awaited.until(lambda: sending.flush(0), awaited.deadline_of(timeout))
 
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 from benchmarks.peers import nats
 from benchmarks.peers.ipcmules_bus import IpcmulesBus
+from benchmarks.peers.queues import Queue
 from benchmarks.peers.side import stream
 from benchmarks.rows import Bench, Row, duration, interleave, rate, skipped, versus
 from benchmarks.workspace import BenchError, Skip
@@ -52,18 +53,27 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def throughput(self, count: int) -> float:
+    def throughput(self, count: int, wait: bool = True) -> float:
         """Messages a second, from the first send to the end of the last handler."""
         members = [host.agents[each] for host in self._hosts for each in range(1, _MEMBERS + 1)]
         sender = self._hosts[0].agents[_SENDER]
         for each in members:
             each.ask("drain", 0)
-        sender.ask("send_farm", _FARM, 64, count, len(members))
+        sender.ask("send_farm" if wait else "send_farm_on", _FARM, 64, count, len(members))
         start = sender.answer(120)
         handled, ends = zip(*(each.answer(60) for each in members), strict=True)
         if sum(handled) != count:
             raise BenchError(f"{sum(handled)} of {count} messages were handled")
         return float(count / (max(ends) - start))
+
+    def backlog(self, count: int) -> float:
+        """Messages a second that one member takes of so many that are there."""
+        member, sender = self._hosts[0].agents[1], self._hosts[0].agents[_SENDER]
+        sender.call("send_farm_on", _FARM, 64, count, 1, timeout=120)
+        handled, seconds = member.call("drain_timed", timeout=120)
+        if handled != count:
+            raise BenchError(f"{handled} of {count} messages were handled")
+        return float(count / seconds)
 
     def latency(self, count: int) -> float:
         """Seconds from before a send on the first host to its handler on the last, the median."""
@@ -90,7 +100,13 @@ def run(bench: Bench) -> list[Row]:
         nats.program()
     except Skip as skip:
         return [skipped("a farm of the cluster", str(skip))]
-    return [*_throughputs(bench), *_latencies(bench), *_local(bench)]
+    return [
+        *_throughputs(bench),
+        *_without_waiting(bench),
+        *_latencies(bench),
+        *_local(bench),
+        *_backlogs(bench),
+    ]
 
 
 def _throughputs(bench: Bench) -> list[Row]:
@@ -107,6 +123,19 @@ def _throughputs(bench: Bench) -> list[Row]:
         versus(f"64 B to a farm of the cluster, {label}", first, samples[label], samples[first], rate)
         for label in samples
     ]
+
+
+def _without_waiting(bench: Bench) -> list[Row]:
+    """Sends that wait for nothing, and flush() at their end, beside those that wait for each answer."""
+    with Cluster(2, 1) as cluster:
+        count = bench.scaled(2000)
+        sides: dict[str, Callable[[], float]] = {
+            "wait=False": lambda: cluster.throughput(count, wait=False),
+            "wait=True": lambda: cluster.throughput(count),
+        }
+        samples = interleave(sides, min(bench.rounds, 3))
+    label = f"64 B to a farm of the cluster, wait=False, {_LABELS[2, 1]}"
+    return [versus(label, "wait=True", samples["wait=False"], samples["wait=True"], rate)]
 
 
 def _latencies(bench: Bench) -> list[Row]:
@@ -142,3 +171,24 @@ def _local(bench: Bench) -> list[Row]:
         )
     label = "64 B, one sender to one mule, on a bus with --cluster"
     return [versus(label, "without", samples["with"], samples["without"], rate, at_least=0.95)]
+
+
+def _backlogs(bench: Bench) -> list[Row]:
+    """A backlog by one worker process, as in `queues`: theirs are tasks with results, ours messages."""
+    rows, queues, label = [], {}, "a backlog of a farm of the cluster, one member"
+    for name in ("Celery", "dramatiq"):
+        try:
+            queues[name] = Queue(name)
+        except Skip as skip:
+            rows.append(skipped(f"{label} / {name}", str(skip)))
+    if not queues:
+        return rows
+    count = bench.scaled(2000)
+    with Cluster(1, 1) as cluster:
+        sides: dict[str, Callable[[], float]] = {"ipcmules": lambda: cluster.backlog(count)}
+        for name, queue in queues.items():
+            sides[name] = lambda queue=queue: queue.throughput(count)  # type: ignore[misc]  # mypy sees no types in a lambda's defaults
+        samples = interleave(sides, min(bench.rounds, 3))
+    return rows + [
+        versus(label, f"{name} with Redis", samples["ipcmules"], samples[name], rate) for name in queues
+    ]

@@ -22,7 +22,7 @@ PAIRS = {
     "faster-fifo": (pairs.fifo_ends, 50_000),
     "pyzmq ipc": (pairs.zmq_ends, 80_000),
 }
-AT_LEAST = {"uWSGI": 3.0, "mp.Queue": 6.0}
+AT_LEAST = {"uWSGI": 4.5, "mp.Queue": 8.0}
 
 
 def run(bench: Bench) -> list[Row]:

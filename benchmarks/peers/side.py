@@ -48,6 +48,19 @@ def shared(side: Side, request: str, arguments: list[object], readers: list[int]
     return float(max(ends) - start)
 
 
+def shared_by(side: Side, senders: list[int], arguments: list[object], readers: list[int]) -> float:
+    """As shared(), for one sender a reader: each sends `arguments` (farm, size, how many) and one stop."""
+    for number in readers:
+        side.agents[number].ask("drain", 0)
+    for number in senders:
+        side.agents[number].ask("send_farm", *arguments, 1)
+    start = min(side.agents[number].answer() for number in senders)
+    handled, ends = zip(*(side.agents[number].answer() for number in readers), strict=True)
+    if sum(handled) != len(senders) * int(str(arguments[-1])):
+        raise RuntimeError(f"{sum(handled)} messages were handled")
+    return float(max(ends) - start)
+
+
 def pingpong(side: Side, size: int, count: int) -> float:
     """Seconds a round trip between mules 1 and 2."""
     side.agents[1].ask("pong", 2, size, count)

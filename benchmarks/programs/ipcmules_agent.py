@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.programs.channel import serve
-from ipcmules import farm_msg, mule_get_msg, mule_id, mule_msg, signal, signal_registered, spool
+from ipcmules import farm_msg, flush, mule_get_msg, mule_id, mule_msg, signal, signal_registered, spool
 
 STOP = b"stop"
 
@@ -41,6 +41,18 @@ def send_farm(farm: str, size: int, count: int, readers: int) -> float:
     return start
 
 
+def send_farm_on(farm: str, size: int, count: int, readers: int) -> float:
+    """As send_farm, to a farm of a cluster, without waiting for each; all are stored when it returns."""
+    payload = bytes(size)
+    start = time.monotonic()
+    for _ in range(count):
+        farm_msg(farm, payload, wait=False)
+    flush()
+    for _ in range(readers):
+        farm_msg(farm, STOP)
+    return start
+
+
 def send_pool(size: int, count: int, readers: int) -> float:
     """Send count messages to the pool and a stop for each reader; the time of the first."""
     payload = bytes(size)
@@ -60,6 +72,15 @@ def drain(work: float) -> tuple[int, float]:
         if work:
             time.sleep(work)
     return count, time.monotonic()
+
+
+def drain_timed() -> tuple[int, float]:
+    """Take messages until a stop: how many, and the seconds from the first to the last."""
+    count, first = 0, 0.0
+    while mule_get_msg() != STOP:
+        count += 1
+        first = first or time.monotonic()
+    return count, time.monotonic() - first
 
 
 def work_then_drain(busy: float) -> tuple[int, float]:
@@ -204,6 +225,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "burst": burst, "work_then_drain": work_then_drain,
     "registered": signal_registered, "pin": pin, "spool_many": spool_many, "spool_special": spool_special,
     "spool_notes": spool_notes, "fsync_many": fsync_many, "farm_tick": farm_tick, "lateness": lateness,
+    "send_farm_on": send_farm_on, "drain_timed": drain_timed,
 }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from ipcmules.errors import BusStopped
@@ -31,6 +33,20 @@ def after_stop(what: str, timeout: float | None) -> None:
         membership.rejoin(where, timeout)
     except BusStopped as error:
         raise BusStopped(f"{error}: {what} again when the bus is back") from error
+
+
+def over_stops(call: Callable[[float | None], bool | None], what: str, timeout: float | None) -> bool | None:
+    """The result of a call, which is made again on the next bus of the name where this one stops.
+
+    what: for the error where there is none, as of after_stop().
+    """
+    began = time.monotonic()
+    while True:
+        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+        try:
+            return call(left)
+        except BusStopped:
+            after_stop(what, left)
 
 
 def run_signal(shared: int, unregistered: str = "log") -> None:

@@ -126,7 +126,8 @@ def _foreign(where: Places, data: Any) -> str:
         f"bus {where.bus!r} was started by ipcmules {found.get('version', 'of an unknown version')} "
         f"(format {found.get('format', 'unknown')}), which ipcmules {__version__} (format {FORMAT}) cannot "
         "read: stop or clean it with the version that started it; only if that is lost, "
-        f"remove {where.description}"
+        f"remove {where.description}: the next start then keeps its messages, and drops signals that nobody "
+        "has handled"
     )
 
 

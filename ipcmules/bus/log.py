@@ -63,6 +63,12 @@ def configure() -> None:
     global _own_handler, _logger
     _own_handler = True
     _logger = None
+    if FILE_VARIABLE in os.environ:
+        from ipcmules.kernel import lines
+
+        lines.follow(
+            os.environ[FILE_VARIABLE]
+        )  # what the app prints goes there too, before any event of ours
 
 
 def prepare() -> None:
@@ -190,7 +196,6 @@ def _stderr_handler() -> logging.Handler:
             lines.write(text.encode(errors="replace") + b"\n")
             _say_dropped()
 
-    lines.follow(os.environ.get(FILE_VARIABLE, ""))
     # Now, as logging is: as another user (uid=), or without descriptors, nothing can be imported any more.
     from ipcmules.kernel import times  # noqa: F401 # for the formatters
 

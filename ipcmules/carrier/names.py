@@ -7,7 +7,7 @@ A dot parts a subject and a stream's name cannot have one, and names of clusters
 from __future__ import annotations
 
 #: What our streams say of themselves (their metadata); another number is another version's.
-FORMAT_KEY, FORMAT = "ipcmules", "1"
+FORMAT_KEY, FORMAT = "ipcmules", "2"
 #: Hosts of a signal that are none's name.
 ALL, ANY = "all", "any"
 #: The consumer that all members of a farm share.

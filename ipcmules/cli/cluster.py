@@ -10,13 +10,14 @@ import click
 
 from ipcmules.bus import description as descriptions
 from ipcmules.bus.places import Places
+from ipcmules.cli.groups import Group
 from ipcmules.cli.target import bus_option, bus_places
 from ipcmules.cluster import client
 from ipcmules.errors import ConfigError
 from ipcmules.kernel.printable import for_people
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Look after the cluster that a bus belongs to; 'ipcmules status --cluster' shows it."""
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +15,9 @@ import click
 
 from ipcmules.bus.places import Places
 from ipcmules.cli import completing, dead_of_cluster, progress
+from ipcmules.cli.groups import Group
 from ipcmules.cli.options import named
+from ipcmules.cli.shapes import duration
 from ipcmules.cli.target import bus_option, bus_places, running
 from ipcmules.errors import ConfigError, IpcMulesError
 from ipcmules.kernel import times
@@ -25,7 +30,7 @@ from ipcmules.messages.kept import Kept
 _LONGEST = 4096
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Show, requeue or drop dead letters: messages that a mule died with, or that nobody took.
 
@@ -199,13 +204,18 @@ def _when(letter: Kept) -> str:
 
 
 def _print(letters: list[Kept]) -> None:
-    # Plain columns, the longest last: IDs are never cut, on narrow terminals the reason runs over.
-    rows = [("id", "when", "target", "mule", "length", "attempts", "reason")]
+    # Plain columns, the longest last: IDs are never cut. On a terminal the reason has lines of its own.
+    now = time.time()
+    rows = [("id", "age", "target", "mule", "bytes", "tries", "reason")]
     for each in letters:
         where, process, reason = map(for_people, (each.endpoint, each.process, each.reason))
         numbers = str(each.length), str(each.attempts)
-        rows.append((for_people(each.id), _when(each), where, process, *numbers, reason))
+        age = duration(max(now - each.time, 0.0))
+        rows.append((for_people(each.id), age, where, process, *numbers, reason))
+    narrow = max(shutil.get_terminal_size().columns, 40) if sys.stdout.isatty() else 0
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     for row in rows:
         cells = [text.ljust(width) for text, width in zip(row[:6], widths, strict=True)]
-        click.echo("  ".join([*cells, row[6]]))
+        click.echo("  ".join(cells if narrow else [*cells, row[6]]).rstrip())
+        if narrow and row is not rows[0]:
+            click.echo(textwrap.fill(row[6], narrow, initial_indent="  ", subsequent_indent="  "))

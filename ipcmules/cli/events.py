@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ipcmules.cli import completing
+from ipcmules.cli.groups import Group
 from ipcmules.cli.target import bus_option, running
 from ipcmules.errors import ConfigError
 from ipcmules.kernel.printable import for_people
@@ -18,7 +19,7 @@ from ipcmules.kernel.printable import for_people
 _WIDTH = 250
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @bus_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context

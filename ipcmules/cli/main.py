@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 import click
 
 from ipcmules.bus import log
+from ipcmules.cli.groups import Group
 from ipcmules.errors import ConfigError, IpcMulesError, LimitError
 from ipcmules.kernel import lines
 from ipcmules.kernel.printable import for_people
@@ -29,14 +29,12 @@ GROUPS = {
     "Around it": ("doctor", "clean", "cluster", "migrate", "service", "completion"),
 }
 COMMANDS = tuple(each for group in GROUPS.values() for each in group)
-#: Columns of help, and where the text of a command begins.
-_WIDTH, _TEXT = 80, 14
 
 #: Exit codes: wrong input, as in every Unix command line; and something that did not work out.
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """A group that imports a command when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -48,16 +46,9 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(f"ipcmules.cli.{cmd_name}").command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """See click.Group: in groups, with the whole first sentence of each."""
-        for title, names in GROUPS.items():
-            formatter.write(f"\n{title}:\n")
-            for name in names:
-                command = self.get_command(ctx, name)
-                text = command.get_short_help_str(1000) if command is not None else ""
-                first = f"  {name}".ljust(_TEXT)
-                lines = textwrap.wrap(text, _WIDTH - _TEXT, break_on_hyphens=False)
-                formatter.write(f"{first}{f'{chr(10)}{chr(32) * _TEXT}'.join(lines)}\n")
+    def sections(self, ctx: click.Context) -> Iterable[tuple[str, Iterable[str]]]:
+        """See Group."""
+        return GROUPS.items()
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -16,9 +17,10 @@ from ipcmules.cli import hooks, user
 from ipcmules.cli.assembly import build
 from ipcmules.cli.options import Given
 from ipcmules.cli.parameters import BusOption, help_in_groups, parameters
-from ipcmules.errors import ConfigError
+from ipcmules.errors import ConfigError, IpcMulesError
 from ipcmules.kernel import commandline, lines
 from ipcmules.kernel.pidfile import PidFile
+from ipcmules.kernel.printable import for_people
 
 #: Where parsing leaves what click has no place for: the order of --mule and --mules, and the command.
 _ORDER, _COMMAND = "ipcmules.order", "ipcmules.command"
@@ -108,6 +110,7 @@ def execute(ctx: click.Context, /, **values: Any) -> int:
     commandline.add_own_programs()
     used: list[Given] = []
     pidfiles: list[PidFile] = []
+    terminals: list[int] = []
 
     def describe() -> BusConfig:
         given = collect(ctx, values, reload=bool(used))
@@ -130,7 +133,7 @@ def execute(ctx: click.Context, /, **values: Any) -> int:
             user.own(path, given.get("uid", ""), given.get("gid", ""))
         user.become(given.get("uid", ""), given.get("gid", ""))
         described = build(given, values["bus"], ctx.meta[_COMMAND])
-        _write_to(given.get("log_file", ""), described.directory)
+        _write_to(given.get("log_file", ""), described.directory, terminals)
         _warn(given)
         hooks.before_app(given, described.directory)
         return described
@@ -142,6 +145,7 @@ def execute(ctx: click.Context, /, **values: Any) -> int:
         if not started:
             hooks.after_app(used[-1], described.directory)
         started.append(described)
+        _close(terminals)
 
     again = describe if _described_in_files(values) else None
     try:
@@ -150,22 +154,45 @@ def execute(ctx: click.Context, /, **values: Any) -> int:
 
         pidfile = next(iter(pidfiles), None)
         return run(described, ready, reread=again, status=_status, notifier=notifier, pidfile=pidfile)
+    except IpcMulesError as error:
+        _tell(terminals, error)
+        raise
     finally:
-        for each in pidfiles:
-            each.close()
+        _close(terminals)
+        for pid_file in pidfiles:
+            pid_file.close()
         if started:
             hooks.at_exit(used[-1], described.directory)
 
 
-def _write_to(name: str, directory: str) -> None:
-    """Have this process and all below it write to a log file. Raises ConfigError."""
+def _tell(descriptors: list[int], error: IpcMulesError) -> None:
+    """Say why a bus with a log file did not start; the file has it too, but who starts it looks here."""
+    for each in descriptors:
+        with contextlib.suppress(OSError):  # it is gone
+            os.write(
+                each, f"ipcmules: error: {for_people(str(error), lines=True)}\n".encode(errors="replace")
+            )
+
+
+def _close(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
+
+
+def _write_to(name: str, directory: str, before: list[int]) -> None:
+    """Have this process and all below it write to a log file. Raises ConfigError.
+
+    before: gets a descriptor of what stderr was.
+    """
     path = os.path.join(directory, name)
     if not name or os.environ.get(log.FILE_VARIABLE) == path:
         return  # at a reload
     try:
+        before.append(os.dup(2))
         for descriptor in (2, 1):
             lines.become(path, descriptor)
     except OSError as error:
+        _close(before)
         raise ConfigError(f"--log-file {name}: {error.strerror}: give a file that can be written") from error
     os.environ[log.FILE_VARIABLE] = path
 
@@ -253,9 +280,9 @@ def _say_ready(config: BusConfig, report: dict[str, Any]) -> None:
         _count(config.locks + 1, "lock"),
     )
     text = f"bus {config.name} ready: {', '.join(counts)}, in {report['seconds']:.2f} s"
-    if log.is_json():
+    if log.is_json() or log.FILE_VARIABLE in os.environ:
         log.event("info", text)
-    else:
+    else:  # for who started it; a log file has the moment of each line
         lines.write(f"ipcmules: {text} (pid {report['pid']})\n".encode())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -16,6 +17,8 @@ from ipcmules.snapshot import take
 
 #: Columns of what is read by a program or a pager.
 _WIDE = 200
+#: A terminal of fewer is narrow.
+_NARROW = 100
 #: How rich shows what is wrong, on a terminal and without NO_COLOR; the states that are not.
 _BAD, _GOOD = "bold red", ("ready", "starting")
 
@@ -57,7 +60,7 @@ def _print(found: dict[str, Any]) -> None:
         style = _BAD if not at and found["state"] not in _GOOD else None
         console.print(each, markup=False, soft_wrap=True, style=style)
     if _rows(found):
-        console.print(_processes(found))
+        console.print(_processes(found, console.width))
     for each in _tail(found) if _rows(found) else _shared(found):
         bad = each.startswith(("dead letters", "paused")) or (each.startswith("tasks") and " dead" in each)
         console.print(each, markup=False, soft_wrap=True, style=_BAD if bad else None)
@@ -66,8 +69,9 @@ def _print(found: dict[str, Any]) -> None:
 def lines(found: dict[str, Any]) -> list[str]:
     """The same as lines of a log."""
     rows = [
-        f"{name} ({for_people(program)}): pid {each['pid']}, {_state(each)}, messages {each['messages']}, "
-        f"signals {each['signals']}, respawns {each['respawns']}, uptime {_duration(each['uptime'])}"
+        f"{name} ({for_people(program)}): pid {each['pid']}, {_state(each, _duration)}, "
+        f"messages {each['messages']}, signals {each['signals']}, respawns {each['respawns']}, "
+        f"uptime {_duration(each['uptime'])}"
         for name, program, each in _rows(found)
     ]
     return [*_head(found), *rows, *_tail(found)]
@@ -182,13 +186,15 @@ def _running(program: dict[str, Any]) -> str:
     return f"{for_people(shlex.join(program['arguments']))} ({state})"
 
 
-def _processes(found: dict[str, Any]) -> Any:
+def _processes(found: dict[str, Any], width: int) -> Any:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for title in ("process", "state", "program"):
-        table.add_column(title, overflow="ellipsis")
+    # On a narrow terminal the program is cut, and a long state: on two lines they would be hard to read.
+    table.add_column("process", no_wrap=True)
+    table.add_column("state", overflow="ellipsis", no_wrap=True, max_width=20 if width < _NARROW else None)
+    table.add_column("program", overflow="ellipsis")
     for title in ("pid", "messages", "signals", "respawns", "uptime"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, program, each in _rows(found):
@@ -197,21 +203,21 @@ def _processes(found: dict[str, Any]) -> Any:
         style = _BAD if not each["pid"] or each["exceptions"] else None
         table.add_row(
             name,
-            Text(_state(each), style=style or ""),
+            Text(_state(each, duration), style=style or ""),
             Text(for_people(program)),
             *counts,
-            _duration(each["uptime"]),
+            duration(each["uptime"]),
         )
     return table
 
 
-def _state(process: dict[str, Any]) -> str:
+def _state(process: dict[str, Any], told: Callable[[float], str]) -> str:
     if not process["pid"]:
         return str(process["state"])
     state = process["doing"] or process["state"]
     if "*" in process.get("paused", ()) and not process["doing"]:
         state = "paused"
-    return f"{state} {_duration(process['since'])}"
+    return f"{state} {told(process['since'])}"
 
 
 def _home(spooler: dict[str, Any]) -> str:

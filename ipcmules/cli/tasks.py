@@ -14,6 +14,7 @@ import click
 from ipcmules.cli import completing, progress, tasks_of_cluster
 from ipcmules.cli import tasks_found as found_tasks
 from ipcmules.cli import tasks_shown as shown
+from ipcmules.cli.groups import Group
 from ipcmules.cli.target import bus_option
 from ipcmules.cli.tasks_found import Filter
 from ipcmules.errors import ConfigError
@@ -22,7 +23,7 @@ from ipcmules.spooler import mending, names, peek, texts
 from ipcmules.spooler.peek import Peek
 
 
-class _Tasks(click.Group):
+class _Tasks(Group):
     """The group; `run`, which loads the app, `pause` and `resume` are modules of their own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

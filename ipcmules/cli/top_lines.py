@@ -72,7 +72,7 @@ def header(seen: Snapshot, rates: Rates, width: int) -> list[Line]:
             f"{number(rates.tasks)} tasks, {number(rates.failures)} exceptions"
         )
     )
-    waiting = [f"{each.endpoint} {each.messages}/{each.depth}" for each in seen.queues if each.messages]
+    waiting = [_waiting(each) for each in seen.queues if each.left]
     full = any(each.messages >= each.depth or _is_old(each) for each in seen.queues)
     lines.append(Line(f"queues    {', '.join(waiting) or 'empty'}", BAD if full else PLAIN))
     if seen.tasks.directories:
@@ -84,6 +84,12 @@ def header(seen: Snapshot, rates: Rates, width: int) -> list[Line]:
         waits = sum(each.waiters for each in seen.locks)
         lines.append(Line(f"locks     {', '.join(held)}{f', {waits} wait' if waits else ''}"))
     return [each._replace(text=cut(each.text, width)) for each in lines]
+
+
+def _waiting(each: Queue) -> str:
+    behind = f" +{number(each.waiting)}" if each.waiting else ""
+    oldest = f" {duration(each.oldest)}" if each.oldest else ""
+    return f"{each.endpoint} {each.messages}/{each.depth}{behind}{oldest}"
 
 
 def _tasks(seen: Snapshot) -> Line:
@@ -224,7 +230,7 @@ def _function(each: Figures, seen: Snapshot, rates: Rates) -> Line:
         number(each.dead),
         duration(each.quantile(0.5)),
         duration(each.quantile(0.95)),
-        f"{duration(seen.time - each.last)} ago" if each.last else "-",
+        f"{duration(max(seen.time - each.last, 0.0))} ago" if each.last else "-",
     )
     row = _row(_FUNCTIONS, texts)
     bad = bool(each.dead or each.killed)
@@ -266,7 +272,7 @@ def _signal(each: Signal, now: float) -> Line:
         number(each.pending),
         number(each.running),
         duration(each.last_duration) if each.last_duration is not None else "-",
-        f"{duration(now - each.last)} ago" if each.last is not None else "-",
+        f"{duration(max(now - each.last, 0.0))} ago" if each.last is not None else "-",
     )
     row = _row(_SIGNALS, texts)
     return Line(row, BAD if each.exceptions else BUSY if each.running else PLAIN)
@@ -275,7 +281,7 @@ def _signal(each: Signal, now: float) -> Line:
 def _event(each: Event, now: float) -> Line:
     what = f"signal {each.signal}" if each.signal is not None else "command"
     following = f"in {duration(max(each.next - now, 0.0))}" if each.next is not None else "-"
-    last = f"{duration(now - each.last)} ago" if each.last is not None else "-"
+    last = f"{duration(max(now - each.last, 0.0))} ago" if each.last is not None else "-"
     late = f"late {duration(each.late)}" if each.late else "-"
     text = f"{what}: {each.schedule}, {following}, {last}, {late}, {each.ticks}, {each.skips}  {each.handler}"
     return Line(for_people(text), BAD if each.late and each.late >= LONG else PLAIN)
@@ -295,7 +301,9 @@ _QUEUES = (
 
 def queues(seen: Snapshot, rates: Rates, width: int) -> list[Line]:
     """Queues, locks, caches, counters."""
-    lines = [Line(_titles(_QUEUES), TITLE), *(_queue(each, rates) for each in seen.queues), Line("")]
+    # Those in which something happens come first: there may be many mules.
+    found = sorted(seen.queues, key=lambda each: not (each.left or _moves(each, rates)))
+    lines = [Line(_titles(_QUEUES), TITLE), *(_queue(each, rates) for each in found), Line("")]
     lines.append(Line("lock", TITLE))
     lines += [
         Line(f"{each.number:>5} {f'pid {each.holder}' if each.holder else 'free'}, {each.waiters} wait")
@@ -311,6 +319,11 @@ def queues(seen: Snapshot, rates: Rates, width: int) -> list[Line]:
         lines += [Line(""), Line("counter", TITLE)]
         lines += [Line(f"{name}: {value}") for name, value in seen.counters.items()]
     return [each._replace(text=cut(each.text, width)) for each in lines]
+
+
+def _moves(each: Queue, rates: Rates) -> bool:
+    flow = rates.queues.get(each.endpoint, NO_FLOW)
+    return bool(flow.come or flow.gone)
 
 
 def _queue(each: Queue, rates: Rates) -> Line:

@@ -16,8 +16,12 @@ from ipcmules.errors import IpcMulesError
 _ESCAPE, _TAB, _ENTER = 27, 9, (10, 13, curses.KEY_ENTER)
 #: Milliseconds after which an Escape is a key of its own.
 _ESCAPE_DELAY = 25
-_HELP = "q end  Tab page  Enter look into  Esc back  space hold  order by " + " ".join(
-    f"{key}:{name}" for key, (name, _value) in ORDERS.items()
+_KEYS = "q end  Tab page  Enter look into  Esc back  space hold  order by "
+#: The widest that fits is shown.
+_HELPS = (
+    _KEYS + " ".join(f"{key}:{name}" for key, (name, _value) in ORDERS.items()),
+    _KEYS + " ".join(ORDERS),
+    "q end",
 )
 
 
@@ -124,7 +128,8 @@ class Screen:
         for row, line in enumerate(head[: height - 1]):
             self._put(row, line)
         self._body(row + 1, height - row - 2)
-        self._put(height - 1, Line(cut(self._problem or _HELP, width), BAD if self._problem else DIM))
+        keys = next((each for each in _HELPS if len(each) < width), "")
+        self._put(height - 1, Line(cut(self._problem or keys, width), BAD if self._problem else DIM))
         self._window.refresh()
 
     def _body(self, top: int, height: int) -> None:

@@ -1,7 +1,7 @@
 """Addresses: what of a bus other hosts can send messages to, written NAME@HOST. Knows configurations.
 
-NAME is a mule's number, 0 for the pool, or a farm's name. A mule has one where it opens letters: it is of
---cluster-mules, or a member of a farm of the cluster. The pool and a farm have one where all their mules do.
+NAME is a mule's number, 0 for the pool, or a farm's name. The mules of --cluster-mules have one, and the pool
+and a farm where all their mules do. None is had unasked: each is a consumer at the servers.
 """
 
 from __future__ import annotations
@@ -23,15 +23,9 @@ class Address(NamedTuple):
     mules: tuple[int, ...]
 
 
-def lettered(config: BusConfig) -> set[int]:
-    """The mules that open letters."""
-    members = {mule for each in config.cluster_farms for mule in each.mules}
-    return members | set(config.cluster_mules)
-
-
 def of(config: BusConfig) -> dict[str, Address]:
     """All addresses of a bus, by NAME."""
-    mules = lettered(config)
+    mules = set(config.cluster_mules)
     found = {str(mule): Address(f"mule{mule}", (mule,)) for mule in sorted(mules)}
     everybody = tuple(range(1, len(config.mules) + 1))
     if mules and mules.issuperset(everybody):

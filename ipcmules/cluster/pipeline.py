@@ -48,17 +48,21 @@ class Pipeline:
         self._connection: socket.socket | None = None
         self._received = bytearray()
 
+    def joined(self, check: Callable[[], object], keep: Keep | None = None) -> None:
+        """The bus may be another one of that name by now. Arguments: as of __init__."""
+        self._check = check
+        self._keep = keep or self._keep
+
     def send(self, farm: str, body: bytes, timeout: float | None) -> bool:
         """Hand a message over. False where too many were under way for so long, seconds."""
         if not self._wait(lambda: self._has_room(len(body)), timeout):
             return False
+        if self._connection is None and not self._reach():
+            self._check()
         called = outbox.name()
         self.pending[called] = (farm, body)
         self._bytes += len(body)
-        if self._connection is not None:
-            self._transmit([called])
-        else:
-            self._reach()
+        self._transmit([called])
         return True
 
     def flush(self, timeout: float | None) -> bool:
@@ -186,19 +190,29 @@ def send(
         try:
             if _pipeline is None or _pipeline.where != where:
                 _pipeline = Pipeline(where, check, keep)
+            _pipeline.joined(check, keep)
             return _pipeline.send(farm, body, timeout)
         finally:
             _inside = 0
 
 
-def flush(timeout: float | None) -> bool:
-    """Wait until all of them are stored; False where the time is over. Refused ones are dead letters then."""
+def under_way() -> bool:
+    """True if something was not said to be stored yet."""
+    return _pipeline is not None and bool(_pipeline.pending)
+
+
+def flush(timeout: float | None, check: Callable[[], object] = lambda: None) -> bool:
+    """Wait until all of them are stored; False where the time is over. Refused ones are dead letters then.
+
+    check: as of Pipeline.
+    """
     global _inside
     if _pipeline is None or _inside == unpatched.get_ident():
         return True
     with _turn:
         _inside = unpatched.get_ident()
         try:
+            _pipeline.joined(check)
             return _pipeline.flush(timeout)
         finally:
             _inside = 0

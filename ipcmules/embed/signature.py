@@ -157,8 +157,7 @@ class Signature:
         host: This host's name in the cluster. (--host NAME)
         cluster_farms: name to the numbers of its mules here, none where this host only sends to it
             (--cluster-farm NAME:1,2)
-        cluster_mules: numbers of mules to which other hosts can send, besides members of cluster farms
-            (--cluster-mules 1,2)
+        cluster_mules: numbers of mules to which other hosts can send (--cluster-mules 1,2)
         cluster_spoolers: name to the number of its processes here, 0 where this host only enqueues
             (--cluster-spooler NAME[:N])
         cluster_max_deliveries: After N deliveries that nobody has finished a message is a dead letter.

@@ -299,7 +299,7 @@ class BusCollector(Collector):
             [(key, each.size) for key, each in caches],
         )
         yield self._gauge(
-            "app_counter",
+            "app_value",
             "The app's own counters, which may go down.",
             ("counter",),
             [((name,), number) for name, number in seen.counters.items()],

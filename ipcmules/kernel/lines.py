@@ -35,8 +35,7 @@ _dropped = 0
 def write(line: bytes) -> None:
     """Write a line as far as it goes without waiting; the rest is kept, or dropped. Never raises."""
     global _size, _dropped
-    if _file and time.monotonic() >= _next_look:
-        reopen()
+    look()
     drain()
     rest = line if _waiting else _write(line)
     if not rest:
@@ -46,6 +45,12 @@ def write(line: bytes) -> None:
         return
     _waiting.append(rest)
     _size += len(rest)
+
+
+def look() -> None:
+    """Every so often, see whether the file was moved away: before the app prints, too."""
+    if _file and time.monotonic() >= _next_look:
+        reopen()
 
 
 def follow(path: str) -> None:

@@ -186,7 +186,7 @@ class NothingReady:
     hands: Mapping[int, Any] = MappingProxyType({})
     pairs: Iterable[tuple[int, bytes]] = ()
 
-    def next_record(self) -> bytes | None:
+    def next_record(self, hand: Any) -> bytes | None:
         """None."""
         return None
 

@@ -30,6 +30,9 @@ from ipcmules.messages.lanes.cells import (
 from ipcmules.messages.sizing import WIDEST
 
 MAGIC = 0x32304649_4D435049  # "IPCMIF02" as a little-endian number
+#: And "IPCMIF01": those of a bus that was started by version 0.1.0, whose headers name no lanes. What such a
+#: bus left is saved all the same.
+_WITHOUT_LANES = 0x31304649_4D435049
 PAGE = 4096
 
 #: Threads of a mule that can have a message in hand at once.
@@ -130,11 +133,13 @@ class Slots:
         if found.st_size < start + PART:
             segment.close_fd()
             raise HalfMade(f"shared memory {where.inflight} is only half made: start the bus again")
+        before = os.pread(segment.fd, 8, 0) == _WITHOUT_LANES.to_bytes(8, "little")
+        self._header = F_LANE if before else F_CELLS
         self._segment = segment
         self._start = start
         self.number = number
-        self.memory = memoryview(mmap.mmap(segment.fd, PART, offset=start))
-        self.cells = self.memory[:PAGE].cast("Q")
+        self.memory = mmap.mmap(segment.fd, PART, offset=start)
+        self.cells = memoryview(self.memory)[:PAGE].cast("Q")
 
     def reserve(self, offset: int, size: int) -> None:
         """Reserve memory, so that a store into it is no SIGBUS later. Raises LimitError if there is none."""
@@ -152,7 +157,7 @@ class Slots:
 
     def header(self, area: int) -> int:
         """First cell of a frame area's header."""
-        return HEADERS + area * F_CELLS
+        return HEADERS + area * self._header
 
     def store(
         self, area: int, sequence: int, frame: bytes, priority: int, lane: int = 0, head: int = 0
@@ -163,7 +168,8 @@ class Slots:
         """
         cells, first, start = self.cells, self.header(area), frame_area(area)
         cells[first + F_LENGTH] = 0
-        cells[first + F_LANE], cells[first + F_HEAD] = lane, head
+        if self._header == F_CELLS:
+            cells[first + F_LANE], cells[first + F_HEAD] = lane, head
         self.memory[start : start + len(frame)] = frame
         cells[first + F_SEQUENCE] = sequence
         cells[first + F_PRIORITY] = priority
@@ -242,7 +248,7 @@ class Slots:
     def heads(self) -> list[tuple[int, int]]:
         """What was taken from lanes for frames that are not handed out: lane, position behind it."""
         found = []
-        for area in range(FRAMES):
+        for area in range(FRAMES if self._header == F_CELLS else 0):
             first = self.header(area)
             if self.cells[first + F_REMAINING] and self.cells[first + F_LANE]:
                 found.append((self.cells[first + F_LANE] - 1, self.cells[first + F_HEAD]))
@@ -258,7 +264,7 @@ class Slots:
         return None
 
     def _bytes(self, offset: int, size: int) -> bytes:
-        return bytes(self.memory[offset : offset + size])
+        return self.memory[offset : offset + size]
 
     def forget_hands(self, but: int = 0) -> None:
         """Nothing is in hand any more; what is left of frames stays, and stays marked as left.

@@ -72,8 +72,7 @@ class Cluster:
             Kind("cluster mules", metavar="1,2", many=True, argument="Iterable[int]"),
             'Other hosts can send messages to these mules: mule_msg(m, "2@web1"). Ranges: 1-4.',
             OURS,
-            in_bus="numbers of mules to which other hosts can send, besides members of cluster farms",
-            more="Members of cluster farms need no entry.",
+            in_bus="numbers of mules to which other hosts can send",
         ),
     )
     cluster_spoolers: tuple[SpoolDir, ...] = entry(

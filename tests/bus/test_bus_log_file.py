@@ -59,6 +59,35 @@ def test_a_file_that_is_moved_away(bus_env: BusEnvironment, bus_name: str, tmp_p
 
         wait_until(again, every=0.1, what="the mule's own line in the new file")
     assert (launcher.code, launcher.stderr) == (0, "")
+    moment = re.compile(r"[\d-]+ [\d:.]+[+-]\d\d:\d\d (info|warning|error) \[\S+ (master|mule 1)\] ")
+    ready = next(each for each in (tmp_path / "old.log").read_text().splitlines() if " ready: " in each)
+    assert moment.match(ready)
+
+
+QUIET = """
+import ipcmules
+while True:
+    print("got", ipcmules.mule_get_msg(), flush=True)
+"""
+
+
+def test_what_an_app_prints_goes_to_the_new_file(
+    bus_env: BusEnvironment, bus_name: str, tmp_path: Path
+) -> None:
+    scripts.write(tmp_path, "quiet.py", QUIET)
+    log = tmp_path / "bus.log"
+    options = ("--bus", bus_name, "--mule=quiet.py", "--log-file", "bus.log")
+    with Launcher(*options, ready=False, cwd=tmp_path), _attached(bus_name):
+        ipcmules.mule_msg(b"before", 1)
+        wait_until(lambda: "got b'before'" in log.read_text(), what="the first message")
+        log.rename(tmp_path / "old.log")
+
+        # The mule logs nothing itself, and looks at most once a second.
+        def again() -> bool:
+            ipcmules.mule_msg(b"after", 1)
+            return log.exists() and "got b'after'" in log.read_text()
+
+        wait_until(again, every=0.1, what="the mule's print in the new file")
 
 
 def _attached(bus_name: str) -> Any:
@@ -74,6 +103,11 @@ def _attached(bus_name: str) -> Any:
 def test_what_is_refused(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) -> None:
     refused = run_cli("run", "--bus", bus_name, "--log-file", "/nowhere/bus.log")
     assert refused.returncode == 2 and "--log-file /nowhere/bus.log: No such file" in refused.stderr
+    assert refused.stderr.count("No such file") == 1
+    log = tmp_path / "bus.log"
+    refused = run_cli("run", "--bus", bus_name, "--mules", "1", "--import", "nowhere", "--log-file", str(log))
+    assert refused.returncode == 1 and "No module named 'nowhere'" in refused.stderr
+    assert "No module named 'nowhere'" in log.read_text()
     refused = run_cli("run", "--bus", bus_name, "--log-level", "loud")
     assert refused.returncode == 2 and "'loud' is no level: give one of debug, info" in refused.stderr
 

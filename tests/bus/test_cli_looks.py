@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import ipcmules
 from conftest import BusEnvironment
 from handled import Handled
@@ -85,6 +87,27 @@ def test_tables_on_eighty_columns(bus_env: BusEnvironment, bus_name: str, tmp_pa
         [row] = [each for each in rows if each.startswith("mule 1")]
         assert row.split()[2] in ("0", "1") or "…" in row  # the name is cut, and no word is broken in two
         assert not any(each.startswith(" ") and each.strip() for each in rows)
+
+
+def test_dead_letters_on_eighty_columns(bus_env: BusEnvironment, bus_name: str) -> None:
+    with Launcher("--bus", bus_name, "--mules", "1"):
+        kept.keep(
+            places(bus_name), b"letter", "farm.receipts", f"{'much went wrong, ' * 12}in the end", "mule12"
+        )
+    with Terminal(*US, "dead", "list", "--bus", bus_name, COLUMNS="80") as shown:
+        rows = shown.shows(lambda text: "in the end" in text, "the reason").splitlines()
+    assert all(len(each.rstrip()) <= 80 for each in rows)
+    assert rows[0].split() == ["id", "age", "target", "mule", "bytes", "tries"]
+    assert rows[1].split()[2:] == ["farm.receipts", "mule12", "6", "0"] and rows[2].startswith("  much went")
+    piped = run_cli("dead", "list", "--bus", bus_name).stdout.splitlines()
+    assert len(piped) == 2 and piped[1].endswith("in the end")
+
+
+@pytest.mark.parametrize("group", ["tasks", "dead", "events", "cluster"])
+def test_help_of_a_group_is_whole(group: str) -> None:
+    shown = run_cli(group, "--help").stdout
+    assert "Commands:\n" in shown and "...\n" not in shown.partition("Commands:")[2]
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 SLOW = """

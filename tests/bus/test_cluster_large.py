@@ -49,7 +49,7 @@ def start(tmp_path: Path, bus: str, servers: Servers, *options: str) -> Launcher
     write(tmp_path, "worker.py", WORKER)
     return Launcher(
         *("--bus", bus, "--mule=worker.py", *SMALL, "--cluster", servers.urls, "--host", "web1", *options),
-        *("--cluster-farm", "work:1"),
+        *("--cluster-farm", "work:1", "--cluster-mules", "1"),
         cwd=tmp_path,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -9,13 +10,15 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from test_cluster_farms import carrier_of, host
 
-from ipcmules import attach
+from ipcmules import aio, attach
 from ipcmules.cluster import pipeline
+from ipcmules.errors import BusStopped
 from natsservers import Servers, cluster_of, needs_nats
 from support import Launcher, run_cli, wait_until
 
@@ -73,6 +76,42 @@ def test_only_so_many_are_under_way(servers: Servers, bus_name: str, tmp_path: P
         assert attached.flush(60) and attached.farm_msg("work", "last", wait=False) and attached.flush(20)
         one.wait_output("done last 0")
         assert "too many" not in one.stdout
+
+
+def test_the_bus_is_another_one_of_its_name_meanwhile(
+    servers: Servers, bus_name: str, tmp_path: Path
+) -> None:
+    [server] = servers.all
+    with ExitStack() as stack:
+        with host(tmp_path, bus_name, "web1", servers) as one:
+            attached = stack.enter_context(attach(f"{bus_name}-web1"))
+            assert attached.farm_msg("work", "first", 20)
+            server.send(signal.SIGSTOP)
+            assert attached.farm_msg("work", "before", wait=False) and not attached.flush(0.2)
+        with host(tmp_path, bus_name, "web1", servers) as two:
+            assert not attached.flush(0.2)
+            assert attached.farm_msg("work", "after", wait=False)
+            server.send(signal.SIGCONT)
+            assert attached.flush(60)
+            wait_until(lambda: sum(done(one).values()) + sum(done(two).values()) == 3)
+            assert done(one) + done(two) == {"first": 1, "before": 1, "after": 1}
+        with pytest.raises(BusStopped):
+            attached.farm_msg("work", "nobody", wait=False)
+        assert attached.flush(0)  # nothing is under way
+
+
+def test_they_are_awaited(servers: Servers, bus_name: str, tmp_path: Path) -> None:
+    async def send() -> None:
+        assert await aio.farm_msg("work", "one", wait=False) and await aio.flush(20)
+        assert await aio.farm_msg("work", bytearray(b"two"), store_and_forward=True)
+        assert await aio.mule_msg("three", "1@web1", 20)
+        assert await aio.mule_msg("four", "1@web1", store_and_forward=True)
+
+    with host(tmp_path, bus_name, "web1", servers, "--cluster-mules", "1") as one, attach(f"{bus_name}-web1"):
+        wait_until(lambda: cluster_of(f"{bus_name}-web1"), what="a cluster")
+        asyncio.run(send())
+        wait_until(lambda: sum(done(one).values()) == 4)
+        assert done(one) == {"one": 1, "two": 1, "three": 1, "four": 1}
 
 
 def test_what_is_refused_is_a_dead_letter(servers: Servers, bus_name: str, tmp_path: Path) -> None:

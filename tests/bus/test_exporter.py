@@ -79,7 +79,7 @@ def test_metrics_over_a_respawn_and_a_reload(bus_env: BusEnvironment, bus_name: 
         assert _number(first, "ipcmules_task_seconds_bucket", function="give", le="+Inf") == 3
         assert _number(first, "ipcmules_process_messages_total", role="spooler", number="1") == 5
         assert _number(first, "ipcmules_process_up", role="mule", number="2") == 1
-        assert _number(first, "ipcmules_app_counter", counter="hits") == 0
+        assert _number(first, "ipcmules_app_value", counter="hits") == 0
         place = {"directory": str(handled.directory)}
         of_tasks = [
             _number(first, f"ipcmules_tasks_{each}_total", **place) for each in ("begun", "ended", "come")

@@ -200,6 +200,7 @@ def _full(bus: MessageBus, send: Sender, inbox: Inbox) -> None:
 @KINDS
 @pytest.mark.parametrize("act", ["raises", "sends"])
 @pytest.mark.parametrize("begin", [_first, _common, _asleep, _again, _full])
+@pytest.mark.parametrize("context", [b"", b"context"])
 def test_sends(
     bus_env: object,
     bus_name: str,
@@ -207,6 +208,7 @@ def test_sends(
     size: int,
     act: str,
     begin: Callable[[MessageBus, Sender, Inbox], None],
+    context: bytes,
 ) -> None:
     """What was accepted is there, what was interrupted may be; and who sleeps is woken for what is there."""
     with message_bus(bus_name, farms=()) as bus:
@@ -216,7 +218,8 @@ def test_sends(
 
         def call() -> int:
             number = next(numbers)
-            assert send.outbox.send(b"%d" % number + b" " * size, 0)
+            data = b"%d" % number + b" " * size
+            assert send.outbox.send_with(data, context, 0, 0) if context else send.outbox.send(data, 0)
             return number
 
         inside: list[int] = []

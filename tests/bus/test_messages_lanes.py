@@ -5,12 +5,15 @@ what a queue has no room for outlives its sender, comes once and in order, and g
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import itertools
 import mmap
 import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -22,9 +25,10 @@ from ipcmules.bus import table
 from ipcmules.errors import BusStopped
 from ipcmules.kernel import atomics
 from ipcmules.master.leftovers import saved_messages
+from ipcmules.master.objects.objects import Objects
 from ipcmules.messages import frames, in_hand, kept, slots
 from ipcmules.messages.lanes import cells, chain, saving
-from ipcmules.messages.lanes.directory import Directory
+from ipcmules.messages.lanes.directory import Directory, number_of
 from messagebus import MessageBus, message_bus, no_signal
 from support import wait_until
 
@@ -224,6 +228,44 @@ def test_a_message_that_comes_into_a_lane_after_that_was_saved(
             assert send(b"late", 0)
         os.unlink(bus.where.lock)
         assert bus.kept() == [b"%d" % number for number in range(30)] + [b"late"]
+        with pytest.raises(BusStopped):
+            send(b"later", 0)
+
+
+@TARGETS
+def test_a_sender_that_goes_on_while_its_bus_ends(bus_env: object, bus_name: str, target: str) -> None:
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        bus.inbox(1)
+        directory, queue = Directory(bus.where), number_of(bus.config, target)
+
+        def goes_on(accepted: int) -> None:
+            send = bus.post().outbox(target).send
+            with contextlib.suppress(BusStopped):
+                for number in itertools.count():
+                    send(b"%d" % number)
+                    os.pwrite(accepted, b"%d" % (number + 1), 0)
+
+        with open(bus.where.lock, "w", encoding="ascii") as lock, tempfile.TemporaryFile() as accepted:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            sender = bus.fork(goes_on, accepted.fileno())
+            wait_until(lambda: saving.count(directory, queue) > 300)
+            bus.table.cells[table.H_STATE] = table.STOPPED
+            saved_messages.save(bus.where, bus.description)
+            bus.wait(sender)
+            count = int(os.pread(accepted.fileno(), 20, 0))
+        os.unlink(bus.where.lock)
+        assert bus.kept()[:count] == [b"%d" % number for number in range(count)]
+
+
+@TARGETS
+def test_a_sender_whose_bus_belongs_to_another_master(bus_env: object, bus_name: str, target: str) -> None:
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        bus.inbox(1)
+        send = bus.post().outbox(target).send
+        assert all(send(b"%d" % number, 0) for number in range(30))
+        made = Objects(bus.where, bus.description, bus.table, Directory(bus.where), lost=True)
+        made.set_state(table.STOPPED)
+        assert send(b"nobody saves it, and it lies with the others", 0)
         with pytest.raises(BusStopped):
             send(b"later", 0)
 

@@ -2,10 +2,11 @@
 under kills.
 
 NATS servers that replicate, and buses that stand for hosts, each with directories of its own. Senders on
-every host send numbered messages to one farm, each fifth by way of the outbox, raise signals and enqueue
-tasks, of which some fail at first, while servers, carriers, masters, mules, spoolers and whole hosts are
-killed, and servers and carriers stopped for longer than the deadline. Then the ledger: every message and task
-that was accepted is done; and how many came more than once, beside how many the kills explain.
+every host send numbered messages to one farm, each fifth by way of the outbox, each seventh to a mule of a
+certain host, another seventh without waiting, and some that are large, raise signals and enqueue tasks, of
+which some fail at first, while servers, carriers, masters, mules, spoolers and whole hosts are killed, and
+servers and carriers stopped for longer than the deadline. Then the ledger: every message and task that was
+accepted is done; and how many came more than once, beside how many the kills explain.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ import os, ipcmules
 out = os.open(os.environ["DONE"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 ipcmules.register_signal(17, "mule@any", lambda number: os.write(out, b"signal 0\\n"))
 while True:
-    message = ipcmules.mule_get_msg()
+    message = ipcmules.mule_get_msg().split()[0]  # behind it is what makes it large
     os.write(out, b"%s %d\\n" % (message, ipcmules.redelivered()))
 """
 JOBS = """
@@ -60,8 +61,17 @@ first, count = int(sys.argv[1]), int(sys.argv[2])
 out = os.open(os.environ["SENT"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 for number in range(first, first + count):
     while True:
+        message = b"%d" % number
+        if number % 300 == 1:
+            message += b" " * 2_000_000
         try:
-            stored = ipcmules.farm_msg("work", b"%d" % number, 2, store_and_forward=number % 5 == 0)
+            if number % 7 == 3:
+                address = f"{1 + number // 7 % 2}@web{number % int(os.environ['HOSTS'])}"
+                stored = ipcmules.mule_msg(message, address, 2)
+            elif number % 7 == 4:
+                stored = ipcmules.farm_msg("work", message, 2, wait=False) and ipcmules.flush(5)
+            else:
+                stored = ipcmules.farm_msg("work", message, 2, store_and_forward=number % 5 == 0)
         except (ValueError, OSError):
             stored = False
             time.sleep(0.1)
@@ -92,6 +102,7 @@ class Host:
     directory: Path
     name: str
     urls: str
+    hosts: int
     bus: subprocess.Popen[bytes] | None = None
     sender: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
@@ -109,6 +120,7 @@ class Host:
             "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
             "DONE": str(self.directory / "done"),
             "SENT": str(self.directory / "sent"),
+            "HOSTS": str(self.hosts),
         }
 
     def start(self, replicas: int) -> None:
@@ -126,6 +138,7 @@ class Host:
             ),
             *("--import", "jobs.py", "--cluster-spooler", f"jobs:{SPOOLERS}", "--spooler-quiet"),
             *("--cluster", self.urls, "--host", self.name, "--cluster-farm", f"work:{members}"),
+            *("--cluster-mules", members),
             *("--cluster-deadline", str(DEADLINE), "--cluster-max-deliveries", "1000"),
             *("--cluster-replicas", str(replicas), "--cluster-name", "chaos"),
         )
@@ -300,7 +313,7 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="im-", dir="/tmp"))
     with Servers(directory, arguments.servers) as servers:
         hosts = [
-            Host(directory / f"web{number}", f"web{number}", servers.urls)
+            Host(directory / f"web{number}", f"web{number}", servers.urls, arguments.hosts)
             for number in range(arguments.hosts)
         ]
         try:
@@ -363,7 +376,7 @@ def _is_empty(hosts: list[Host]) -> bool:
         cluster: dict[str, Any] = said["cluster"]
         if cluster["spoolers"]["jobs"]["stored"] or cluster["farms"]["work"]["stored"]:
             return False
-        if any(cluster["signals"].values()):
+        if cluster["mules"] or any(cluster["signals"].values()):
             return False
     return True
 

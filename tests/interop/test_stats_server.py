@@ -1,4 +1,4 @@
-"""--stats beside uWSGI's stats server: the same keys, and the real uwsgitop and uwsgi-exporter read it."""
+"""--stats beside uWSGI's stats server: the same keys, and the real programs that read it, unmodified."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from urllib.parse import quote_plus
 
 import pytest
 
+import ipcmules
 from conftest import BusEnvironment
+from ipcmules.bus.places import places
+from ipcmules.snapshot import take
 from support import Launcher, wait_until
 from terminal import Terminal
 
@@ -107,3 +110,37 @@ def test_uwsgi_exporter(bus_env: BusEnvironment, bus_name: str, tmp_path: Path) 
         workers = {each.labels["worker"] for each in families["uwsgi_workers_requests"].samples}
         assert workers == {"mule1", "mule2"}
         assert launcher.process.poll() is None
+
+
+def test_uwsgi_prometheus(bus_env: BusEnvironment, bus_name: str) -> None:
+    collectors = pytest.importorskip("uwsgi_prometheus.collectors", reason="`make interop` installs it")
+    with Launcher("--bus", bus_name, "--mules", "1", "--stats", "127.0.0.1:0", "--stats-http") as launcher:
+        with ipcmules.attach(bus_name):
+            assert ipcmules.mule_msg(b"without a hook", 1)
+        wait_until(lambda: take(places(bus_name)).mules[0].messages == 1, what="the message")
+        collector = collectors.UWSGIStatsCollector(f"http://{_address(launcher)}")
+        values = {each.name: each.samples[0].value for each in collector.collect()}
+        assert values == {"uwsgi_listen_queue_requests": 0, "uwsgi_requests": 1, "uwsgi_harakiris": 0}
+
+
+def test_the_check_of_datadog(
+    bus_env: BusEnvironment, bus_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = pytest.importorskip("datadog_checks.uwsgi_stats", reason="`make interop` installs it")
+    told: list[tuple[Any, ...]] = []
+    with Launcher("--bus", bus_name, "--mules", "2", "--stats", "127.0.0.1:0") as launcher:
+        url = f"tcp://{_address(launcher)}"
+        agent = check.UwsgiStatsCheck("uwsgi_stats", {}, [{"stats_url": url}])
+        for kind in ("gauge", "rate", "monotonic_count", "service_check"):
+            monkeypatch.setattr(agent, kind, lambda name, value, *_more, **_tags: told.append((name, value)))
+        agent.check(agent.instance)
+    assert ("can_connect", 0) in told and ("workers.total", 2) in told
+    assert {name for name, _value in told} >= {"worker.requests", "worker.rss", "signal_queue"}
+
+
+def _address(launcher: Launcher) -> str:
+    def look() -> str:
+        found = [each for each in launcher.stderr.splitlines() if "serving statistics at " in each]
+        return found[0].rpartition(" ")[2] if found else ""
+
+    return wait_until(look, what="the stats server")

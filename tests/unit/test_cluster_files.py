@@ -154,7 +154,7 @@ def test_what_other_hosts_can_send_to() -> None:
         mules=mules,
         farms=farms,
         cluster_farms=(cluster_farm("far:2"),),
-        cluster_mules=(1,),
+        cluster_mules=(1, 2),
     )
     assert set(addresses.of(config)) == {"1", "2", "mail", "far"}
     everybody = BusConfig(cluster=("nats://h:1",), mules=mules, farms=farms, cluster_mules=(1, 2, 3))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 
+import posix_ipc
 import pytest
 
 from ipcmules.messages import frames, in_hand, large, queues
@@ -118,6 +120,27 @@ def test_the_rest_of_a_frame_without_a_successor(bus_env: object, bus_name: str)
         assert list(in_hand.rest(bus.where, 1)) == [(b"2", 0, 0), (b"3", 0, 0)]
         assert list(in_hand.rest(bus.where, 1)) == []
         first.close()
+
+
+def test_slots_of_a_bus_of_version_0_1_0(bus_env: object, bus_name: str) -> None:
+    """Their headers have four cells. The mule went through a frame, and was killed in its second one."""
+    with message_bus(bus_name, mules=1, farms=()) as bus:
+        segment = posix_ipc.SharedMemory(bus.where.inflight)
+        slots = inflight.Slots(bus.where, 1)
+        slots.reserve(inflight.frame_area(0), 2 * inflight.WIDEST)
+        frame = frames.pack([b"one", b"two", b"three"])
+        os.pwrite(segment.fd, b"IPCMIF01", 0)
+        for area, (sequence, left) in enumerate([(16, 0), (32, 3)]):
+            start, first = inflight.frame_area(area), inflight.HEADERS + 4 * area
+            slots.memory[start : start + len(frame)] = frame
+            for cell, value in enumerate((sequence, len(frame), left, 0)):
+                slots.cells[first + cell] = value
+        slots.cells[inflight.REFS] = 32 << inflight.SEQUENCE_SHIFT | 2
+        slots.close()
+        segment.close_fd()
+        assert [each.data for each in in_hand.recover(bus.where, 1)] == [b"one"]
+        assert list(in_hand.rest(bus.where, 1)) == [(b"two", 0, 0), (b"three", 0, 0)]
+        assert list(in_hand.rest(bus.where, 1)) == []
 
 
 def test_the_fast_receive_keeps_what_the_slow_one_promises(bus_env: object, bus_name: str) -> None:

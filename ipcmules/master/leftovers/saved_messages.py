@@ -37,6 +37,9 @@ def save(where: Places, found: Description) -> int:
 
     An unnamed bus keeps nothing: its messages are counted and dropped. Returns how many there were.
     """
+    directory = _lanes(where)
+    if directory is not None:
+        saving.announce(directory)
     kept.sweep(where)
     kept.settle(where)
     named = found.config.named
@@ -47,7 +50,8 @@ def save(where: Places, found: Description) -> int:
     for spec in found.queues:
         if not spec.is_spool:
             count += _save_queue(where, found, spec, order)
-    count += _save_lanes(where, found, order)
+    if directory is not None:
+        count += _save_lanes(where, found, directory, order)
     if count and named:
         log.event("warning", f"{count} queued messages were left; they are queued again at the next start")
     elif count:
@@ -209,15 +213,18 @@ class _Unsaved(Exception):
     """Internal: a frame could not be saved, and is nowhere any more."""
 
 
-def _save_lanes(where: Places, found: Description, order: _Order | None) -> int:
+def _lanes(where: Places) -> Directory | None:
+    try:
+        return Directory(where)
+    except (posix_ipc.ExistentialError, lanes.HalfMade):
+        return None
+
+
+def _save_lanes(where: Places, found: Description, directory: Directory, order: _Order | None) -> int:
     """Save what lies in the lanes behind the queues. Returns how many messages that was.
 
     Where a message cannot be saved it stays in its lane.
     """
-    try:
-        directory = Directory(where)
-    except (posix_ipc.ExistentialError, lanes.HalfMade):
-        return 0
     count = 0
     for queue in range(directory.layout.queues):
         endpoint = endpoint_of(found.config, queue)

@@ -64,7 +64,9 @@ def old_table(where: Places) -> table.Table | None:
         segment.close_fd()
         if owner != os.geteuid():
             raise
-        log.event("warning", f"{error}: it is ours and its master is dead, so it is removed")
+        log.event(
+            "warning", f"{error}: it is ours and its master is dead, so it is removed, with the signals in it"
+        )
         return None
 
 

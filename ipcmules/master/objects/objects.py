@@ -29,6 +29,8 @@ from ipcmules.kernel import exhaustion, processes
 from ipcmules.locks import locks
 from ipcmules.messages import large, queues, slots, spill
 from ipcmules.messages.lanes import directory as lanes
+from ipcmules.messages.lanes import saving
+from ipcmules.messages.lanes.directory import Directory
 from ipcmules.rings import ring
 from ipcmules.signals import fifos
 
@@ -46,6 +48,8 @@ class Objects:
     where: Places
     description: Description
     table: table.Table
+    #: None for a bus without mules.
+    lanes: Directory | None = None
     fifos: list[int] = field(default_factory=list)
     caches: list[Owned] = field(default_factory=list)
     notify: int = -1
@@ -59,6 +63,8 @@ class Objects:
     def set_state(self, state: int) -> None:
         """Write H_STATE; of a bus that is another master's it stays STOPPED."""
         self.table.cells[table.H_STATE] = table.STOPPED if self.lost else state
+        if self.lost and self.lanes is not None:
+            saving.announce(self.lanes)
 
     def close(self) -> None:
         """Close the FIFOs, and put away the caches."""
@@ -116,7 +122,7 @@ def _create_rest(
     shared.cells[table.H_MASTER_PID] = found.master.pid
     slots.create(where, len(config.mules))
     lanes.create(where, config, found.generation)
-    objects = Objects(where, found, shared)
+    objects = Objects(where, found, shared, Directory(where) if config.mules else None)
     try:
         _reserve_workers(where, found.config, shared)
         for name, _endpoint in fifos.endpoint_names(config):

@@ -30,7 +30,7 @@ END = 1 << 63  # END | number: the lane goes on in that segment
 LENGTH = (1 << 32) - 1
 
 # Cells of a slot of a shared queue: a count (kernel/atomics.py), then the word and where the bytes begin.
-S_WORD, S_START = 4, 5
+S_COUNT, S_WORD, S_START = 0, 4, 5
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ _RECORDS, _BYTES = 3, 4  # how much of its lane comes before it; stored before i
 
 #: madvise(2), linux/mman.h; Python's standard library does not know it.
 _POPULATE_WRITE = 23
+
+#: The slots of a shared queue's segment that is new: each with a count of 1, for whoever takes its record.
+_COUNTS = (1).to_bytes(8 * SHARED.stride, "little") * (SHARED.slots + 1)
 
 _numbers = itertools.count(1)
 #: What the name of a segment ends with that is in no lane yet.
@@ -145,6 +148,8 @@ def prepare(prefix: str, shape: Shape) -> Segment:
             os.posix_fallocate(descriptor, 0, shape.data + shape.first)
             head = (MAGIC, shape.stride, shape.size)
             os.pwrite(descriptor, b"".join(each.to_bytes(8, "little") for each in head), 0)
+            if shape.stride > 1:
+                os.pwrite(descriptor, _COUNTS, PAGE)
             return Segment(temporary, 0, shape, descriptor)
     except BaseException:
         remove(temporary)

@@ -1,9 +1,9 @@
 """The end of a bus: what lies in its lanes, in order, and the word to senders how far it was saved.
 
 Knows the directory and chains. Called when the table says that the bus is over and nobody receives any more.
-A sender looks at the table after it has published: with a barrier between that word and the look at the
-lanes, what was published before it saw the word is found here, and what it published after that it asks
-about.
+A sender looks at the bells after it has published, and at the table where they have changed: with a barrier
+between that word and the look at the lanes, what was published before it saw the word is found here, and what
+it published after that it asks about.
 """
 
 from __future__ import annotations
@@ -23,6 +23,17 @@ class Left(NamedTuple):
     data: bytes
     is_large: bool  #: data is a reference
     priority: int
+
+
+def announce(directory: Directory) -> None:
+    """The table says that the bus is over: have every sender look there after its next message."""
+    barrier()  # who sees the bell sees that word
+    cells = directory.cells
+    for queue in range(directory.layout.queues):
+        row = directory.bells(queue)
+        for bell in range(row.start // 8, row.stop // 8):
+            cells[bell] += 2
+    barrier()
 
 
 def drain(directory: Directory, queue: int) -> Iterator[Left]:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from ipcmules.kernel import atomics, linux
 from ipcmules.messages.lanes import cells, chain
-from ipcmules.messages.lanes.chain import END, LENGTH, S_WORD, SHARED, Segment
+from ipcmules.messages.lanes.chain import END, LENGTH, S_COUNT, S_WORD, SHARED, Segment
 from ipcmules.messages.lanes.directory import (
     L_CHAIN,
     L_FIRST,
@@ -32,7 +32,7 @@ _STRIDE = SHARED.stride
 _SLOT = _STRIDE * 8
 
 #: Records that are looked at with one look at most, and for how long they may be taken then, seconds.
-MOST = 128
+MOST = 512
 _WHILE = 0.001
 
 
@@ -45,6 +45,22 @@ Record = tuple[Segment, int, int, int]
 
 #: What atomics.take() said (0: it is ours), and of which record.
 Claim = tuple[int, Record]
+
+
+def _first(segment: Segment, at: int, end: int, cell: int, there: bool) -> int:
+    """The first slot from `at` on where a cell is not 0, or with there=False where it is; else `end`.
+
+    It is so in all slots behind that one, too: records are published in order, and claimed in order, as who
+    goes past one has tried to claim it. So few slots are read: others store into them at this moment.
+    """
+    cells = segment.cells
+    while at < end:
+        middle = (at + end) >> 1
+        if (cells[middle * _STRIDE + cell] != 0) is there:
+            end = middle
+        else:
+            at = middle + 1
+    return at
 
 
 class Claiming(Protocol):
@@ -95,29 +111,24 @@ class Position:
             if table[entry + L_CHAIN] != self.chain and not self._open():
                 return 0
             segment, at = self.segment, self.at
-            if segment is None:
+            if segment is None or not segment.cells[at * _STRIDE + S_WORD]:
                 return 0
-            first, last = at * _STRIDE, (at + MOST) * _STRIDE
-            words = segment.cells[first + S_WORD : last : _STRIDE].tolist()
-            count = words.index(0) if 0 in words else len(words)
-            if not count:
+            limit = min(at + MOST, SHARED.slots + 1)
+            end = _first(segment, at, limit, S_WORD, there=False)
+            word = segment.cells[(end - 1) * _STRIDE + S_WORD]
+            if word & END:
+                end -= 1
+            free = _first(segment, at, end, S_COUNT, there=True)
+            if free < end:
+                self.looked = segment, end
+                self.to(segment, free)
+                return end - free
+            if word & END:
+                self._go_on(segment, end, word & ~END)
+                continue
+            self.to(segment, end)
+            if end < limit:
                 return 0
-            link = words[count - 1] & ~END if words[count - 1] & END else 0
-            if link:
-                count -= 1
-            counts = segment.cells[first : first + count * _STRIDE : _STRIDE].tolist()
-            free = next((taken for taken, each in enumerate(counts) if each), count)
-            if free < count:
-                self.looked = segment, at + count
-                self.to(segment, at + free)
-                return count - free
-            if link:
-                self._go_on(segment, at + count, link)
-            elif count < MOST:
-                self.to(segment, at + count)
-                return 0
-            else:
-                self.to(segment, at + count)
 
     def to(self, segment: Segment, at: int) -> None:
         """What comes before this record is claimed."""
@@ -137,10 +148,7 @@ class Position:
 
     def free(self, segment: Segment, slot: int) -> int:
         """The first record behind a claimed one that nobody has claimed, or the end of what may be taken."""
-        end = min(self.seen, slot + MOST)
-        counts = segment.cells[slot * _STRIDE : end * _STRIDE : _STRIDE].tolist()
-        claimed = next((at for at, count in enumerate(counts) if count), len(counts))
-        return max(slot + claimed, slot + 1)
+        return _first(segment, slot + 1, max(self.seen, slot + 1), S_COUNT, there=True)
 
     def _open(self) -> bool:
         """The lane has a chain that it did not have, or this does not know where it is. False: it has none.

@@ -63,6 +63,8 @@ class Hand:
         #: What the last receive waited for; and of the queue that it then took a record of (records.py):
         #: where the next one is, and until when that may be taken without a look around.
         self.want: object = None
+        #: Whether that was everything.
+        self.took_all = False
         self.position: Position | None = None
         self.until = 0.0
         #: True while the thread waits in the kernel.

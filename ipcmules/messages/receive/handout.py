@@ -21,7 +21,6 @@ from ipcmules.messages.lanes.cells import OWN, REFERENCE
 from ipcmules.messages.receive.hand import Hand, Item, Loaded
 from ipcmules.messages.receive.loading import FIRST, OWN_QUEUE, Loading
 from ipcmules.messages.receive.records import next_record, take_claim
-from ipcmules.messages.receive.sources import EVERYTHING
 from ipcmules.messages.receive.undeliverable import peek
 
 #: Between messages that were there already, other sources are looked at when so many seconds have passed.
@@ -48,29 +47,19 @@ class Handout(Loading):
         everything: the receive takes messages of any queue. mule_get_msg() has the first part of this in
         place of a call (api/messages.py).
         """
-        if self.loaded:
-            hand = self.hands.get(_get_ident())
-            if hand is not None and monotonic() < hand.look_at:
-                for mark, data in self.pairs:
-                    hand.cells[hand.ref] = mark
-                    return data
-        elif everything:
-            return self.next_record()
-        return None
-
-    def next_record(self) -> bytes | None:
-        """As next(), while nothing is loaded: behind the shared queue of which the thread had the last one.
-
-        For a receive that takes everything.
-        """
-        me = _get_ident()
-        try:
-            hand = self.hands[me]
-        except KeyError:  # never a signal handler's: there is no call in between
+        hand = self.hands.get(_get_ident())
+        if hand is None or monotonic() >= hand.look_at:
             return None
-        if hand.position is not None and hand.want is EVERYTHING and monotonic() < hand.look_at:
+        if self.loaded:
+            for mark, data in self.pairs:
+                hand.cells[hand.ref] = mark
+                return data
+        elif everything and hand.took_all and hand.position is not None:
             return next_record(self, hand)
         return None
+
+    #: The rest of next() while nothing is loaded, for a hand and in time (api/messages.py).
+    next_record = next_record
 
     # Hands
 

@@ -102,7 +102,7 @@ class Inbox(Listener):
         hand = self._hands.get(_get_ident()) or handout.hand()
         hand.look_at = 0.0  # if a handler raises, what is in hand comes before what next() gives
         if hand.want is not want:
-            hand.want, hand.position = want, None
+            hand.want, hand.took_all, hand.position = want, want is EVERYTHING, None
         began = monotonic()
         deadline = None if timeout is None else began + timeout
         try:
@@ -137,18 +137,8 @@ class Inbox(Listener):
     ) -> bool:
         """Take a message from the queue that had the last one, or wait for one. False: the time is over."""
         hand.position = None
-        if (
-            want is self._hot_want
-            and not self._handout.loaded
-            and self._is_hot(want, hand, began, dispatch)
-            and self._intake.take(self._hot, hand)
-        ):
-            hand.next_look = min(hand.next_look, self._hot_until)
-            return True
-        return self._wait(want, hand, began, deadline, dispatch)
-
-    def _is_hot(self, want: Want, hand: Hand, began: float, dispatch: Dispatch) -> bool:
-        """True if the queue that had the last message is to be tried first; else signals have their turn."""
+        if want is not self._hot_want or self._handout.loaded:
+            return self._wait(want, hand, began, deadline, dispatch)
         if began < self._hot_until:
             # A partner on the same core can only answer if it runs: let it, then look, without epoll.
             if self._answers:
@@ -158,12 +148,14 @@ class Inbox(Listener):
                 if now - began > LONG:
                     self._answers = 0
                     self._waiting.crowded(now)
-            return True
-        if want.signals:
+            if self._intake.take(self._hot, hand):
+                hand.next_look = min(hand.next_look, self._hot_until)
+                return True
+        elif want.signals:
             # The queue may have had messages for long: signals before epoll's turns.
             for descriptor in self._waiting.sources(want).ready_signals():
                 self._take_signal(descriptor, hand, dispatch)
-        return False
+        return self._wait(want, hand, began, deadline, dispatch)
 
     def _take_left(self, want: Want, hand: Hand) -> bool:
         """What an interrupted receive has left comes first."""

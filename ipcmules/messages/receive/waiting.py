@@ -18,6 +18,7 @@ from typing import Protocol
 
 from ipcmules.bus import table
 from ipcmules.bus.table import R_CHANGED, R_MESSAGES, R_STATE, Table
+from ipcmules.kernel import lines
 from ipcmules.kernel.notify import tell_master
 from ipcmules.messages.receive.behind import NOTHING, Behind
 from ipcmules.messages.receive.boxes import Boxes
@@ -179,6 +180,7 @@ class Waiting:
         """Have others see how many messages were received."""
         self.tell_at = now + TELLS
         self._tell()
+        lines.look()
 
     def _tell(self) -> None:
         self._cells[self._record + R_MESSAGES] = self._handout.received
@@ -218,6 +220,7 @@ class Waiting:
             hand.asleep = False
             self._cells[self._record + R_STATE] = table.BUSY
             self._cells[self._record + R_CHANGED] = monotonic_ns()
+        lines.look()  # what comes may print something, as the first thing since the log was moved away
         return events[0][0] if events else NONE
 
     def rearm(self) -> None:

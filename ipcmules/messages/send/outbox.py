@@ -58,11 +58,7 @@ class Outbox(Publisher):
             check_priority(priority)
         if post.ended or (self._shared and not post.has_reader(self.endpoint)):
             return self.send(data, timeout, priority)
-        try:
-            reference = self._set_aside(data, context)
-        except LimitError:
-            return self.send(data, timeout, priority)
-        return self._send_reference(reference, len(data), timeout, priority)
+        return self._send_aside(data, context, timeout, priority)
 
     def _send(self, data: bytes, timeout: float | None, priority: int) -> bool:
         post = self._post
@@ -74,7 +70,7 @@ class Outbox(Publisher):
             post.keep([data], self.endpoint, "no mule of it reads messages")
             return True
         if len(data) > self._longest:
-            return self._send_large(data, timeout, priority)
+            return self._send_aside(data, b"", timeout, priority)
         lane = self._lanes.get(priority)
         if (lane is None or lane.is_empty()) and (priority or not self._lane_cells[self._hint]):
             try:
@@ -91,13 +87,19 @@ class Outbox(Publisher):
                 return True
         return self._send_slowly(data, 0, timeout, priority, [])
 
-    def _send_large(self, data: bytes, timeout: float | None, priority: int) -> bool:
-        return self._send_reference(self._set_aside(data), len(data), timeout, priority)
-
-    def _send_reference(self, reference: bytes, size: int, timeout: float | None, priority: int) -> bool:
+    def _send_aside(self, data: bytes, context: bytes, timeout: float | None, priority: int) -> bool:
+        """Send a message that lies by itself."""
         sent: list[None] = []
+        size = len(data) or 1
         try:
-            return self._send_slowly(reference, size or 1, timeout, priority, sent)
+            # From its return on to the next `try` no call: what lies there is sent or removed.
+            reference = self._set_aside(data, context)
+        except LimitError:
+            if context:
+                return self.send(data, timeout, priority)
+            raise
+        try:
+            return self._send_slowly(reference, size, timeout, priority, sent)
         finally:
             if not sent:
                 large.discard(reference)
@@ -231,8 +233,9 @@ class PrivateOutbox(Outbox):
                     except posix_ipc.ExistentialError:
                         self._ring_anew()
                 self._rung_first = bell
-            if self._table[H_STATE] == STOPPED:
-                return self._is_over(lane, at)  # type: ignore[arg-type]
+                # Who ends the bus changes the bells, too.
+                if self._table[H_STATE] == STOPPED:
+                    return self._is_over(lane, at)  # type: ignore[arg-type]
             return True
         return self._send(data, timeout, priority)
 
@@ -257,7 +260,6 @@ class SharedOutbox(Outbox):
         ):
             lane.memory[start:end] = data
             slot = at * _STRIDE
-            lane.cells[slot] = 1
             lane.cells[slot + S_START] = start
             lane.cells[slot + S_WORD] = size + 1
             lane.at = at + 1
@@ -275,7 +277,8 @@ class SharedOutbox(Outbox):
                 # The next record goes the long way, which rings once more if nobody has stirred.
                 self._gap = 1
                 lane.stop = lane.at
-            if self._table[H_STATE] == STOPPED:
-                return self._is_over(lane, at)  # type: ignore[arg-type]
+                # Who ends the bus changes the bells, too.
+                if self._table[H_STATE] == STOPPED:
+                    return self._is_over(lane, at)  # type: ignore[arg-type]
             return True
         return self._send(data, timeout, priority)

@@ -126,7 +126,6 @@ class Publisher(Outlet):
                 # From here to `sent` no call, no loop and, for CPython 3.10, no condition that jumps.
                 if lane.at == at and lane.end == start and at < lane.stop and end <= lane.room:
                     lane.memory[start:end] = body
-                    lane.cells[slot] = 1
                     lane.cells[slot + S_START] = start
                     lane.cells[slot + S_WORD] = word
                     lane.at = after

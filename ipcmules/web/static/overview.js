@@ -65,6 +65,8 @@ export class Overview {
     this.numbers.replaceChildren(...cells.map(([name, value, more]) => h("div", {}, h("dt", { text: name }), h("dd", { text: value }, h("small", { text: more })))));
     this.plots.forEach((each) => each.draw());
     this.functions.update(seen.tasks.functions);
-    this.queues.update(seen.queues);
+    // Those in which something happens come first: there may be many mules.
+    const still = (each) => !(each.messages || each.waiting || rates.queues[each.endpoint]?.come || rates.queues[each.endpoint]?.gone);
+    this.queues.update([...seen.queues.filter((each) => !still(each)), ...seen.queues.filter(still)]);
   }
 }
