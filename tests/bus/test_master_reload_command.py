@@ -66,6 +66,7 @@ def test_touched_files_reload_everything(bus_env: object, bus_name: str, tmp_pat
         (tmp_path / "touched").touch()
         launcher.wait_output("got SIGHUP")
         launcher.wait_log("touched was touched")
+        launcher.wait_log("was sent SIGHUP")
         assert launcher.stderr.index("mule 1 (pid") < launcher.stderr.index("was sent SIGHUP"), "mules first"
 
 
