@@ -27,8 +27,7 @@ _TRY = 5.0
 #: Bytes of a large message that are stored in a second, at least.
 _A_SECOND = 4 << 20
 #: A tick that could not be published for so long is dropped, seconds: another host may have published it,
-#: and the
-#: servers remember names for twice as long (jetstream.streams.REMEMBERED).
+#: and the servers remember names for twice as long (jetstream.streams.REMEMBERED).
 _LATE = 300.0
 #: Where the directory cannot be watched it is looked at so often, seconds.
 _LOOK = 1.0

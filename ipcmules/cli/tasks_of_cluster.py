@@ -72,8 +72,8 @@ def is_one(place: str) -> bool:
 
 def found(place: str, dead: bool, is_meant: Callable[[str], bool], whole: bool) -> Iterator[Peek]:
     """Its tasks that wait or run, or those that are dead, the oldest first; none, with a word on stderr,
-    where it
-    cannot be asked. whole: with all of their arguments."""
+    where it cannot be asked. whole: with all of their arguments.
+    """
     assert isinstance(place, ClusterPlace)
     last = 0
     while True:

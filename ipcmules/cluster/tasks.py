@@ -2,9 +2,8 @@
 
 A spooler of the cluster has a directory here with four in it: `out`, tasks that are to go to the cluster;
 `hand`, an ordinary spool directory with the tasks that the cluster has given to spoolers here; `taken`, a
-file for
-each of those with its delivery; `left`, what an ended bus had in hand. Specified in docs/formats-cluster.md.
-Knows places, files and the way to the carrier; nothing of what is in a task.
+file for each of those with its delivery; `left`, what an ended bus had in hand. Specified in
+docs/formats-cluster.md. Knows places, files and the way to the carrier; nothing of what is in a task.
 """
 
 from __future__ import annotations

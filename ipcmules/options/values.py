@@ -146,8 +146,8 @@ class SpoolDir:
 
 def cluster_spooler(text: str) -> SpoolDir:
     """A SpoolDir from --cluster-spooler's value: NAME, NAME:PROCESSES, either with ,path=DIR; with 0
-    processes an
-    external one. Without a path its directory is '': the bus's own (BusConfig)."""
+    processes an external one. Without a path its directory is '': the bus's own (BusConfig).
+    """
     match = _QUEUE.match(text)
     if match is None:
         raise ConfigError(f"cluster spooler {text!r} is malformed: write NAME, or NAME:4 (processes here)")

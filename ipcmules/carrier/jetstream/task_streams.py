@@ -1,8 +1,7 @@
 """What must exist on the servers for spoolers of the cluster: streams, and a consumer for each priority.
 
-The tasks of a spooler are a work queue with a subject a task: so one can be found and removed, and a version
-of it can
-be put after another one alone. Knows the client and names.
+The tasks of a spooler are a work queue with a subject a task: so one can be found and removed, and a
+version of it can be put after another one alone. Knows the client and names.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tasks on JetStream: stored, replaced, taken, and told of. See carrier/tasks/values.py.
 
-A version of a task is a message; who puts one in its place says which one that is, and the servers refuse it
-where
-it is another by then (Nats-Expected-Last-Subject-Sequence). Knows the connection and what is beside it here.
+A version of a task is a message; who puts one in its place says which one that is, and the servers refuse
+it where it is another by then (Nats-Expected-Last-Subject-Sequence). Knows the connection and what is
+beside it here.
 """
 
 from __future__ import annotations

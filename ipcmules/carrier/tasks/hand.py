@@ -1,10 +1,8 @@
 """The files of one spooler's tasks of the cluster on this host: given to spoolers, and what became of them.
 
 A task that is here is an ordinary task in an ordinary spool directory; beside it, in `taken`, a file says
-which delivery
-it is. That file is there first and goes last, so that whoever is killed leaves no task that nobody answers
-for.
-Knows files; runs nothing.
+which delivery it is. That file is there first and goes last, so that whoever is killed leaves no task that
+nobody answers for. Knows files; runs nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +21,7 @@ from ipcmules.spooler.attempts import Record
 from ipcmules.spooler.claim import Held, Refusal
 
 #: How a task here is: somebody runs it; it waits for that; it is to run again, and not at once; it is over;
-#: another
-#: carrier answers for it, or has handed it back.
+#: another carrier answers for it, or has handed it back.
 RUNS, WAITS, AGAIN, GONE, ELSEWHERE = "runs", "waits", "again", "gone", "elsewhere"
 #: Behind the name of a file in `taken` while its task is not there yet.
 _ARRIVING = ".arriving"

@@ -1,11 +1,9 @@
 """One spooler of the cluster on this host: tasks are taken for idle spoolers, and what became of each is
 told.
 
-A task is asked for when a spooler is free for it, held while it is here (its deadline begins anew each third
-of it), and
-acknowledged when it is over. One that is to run again goes back with its failures and its time. Knows the
-engine, the
-files and the bus's queues.
+A task is asked for when a spooler is free for it, held while it is here (its deadline begins anew each
+third of it), and acknowledged when it is over. One that is to run again goes back with its failures and its
+time. Knows the engine, the files and the bus's queues.
 """
 
 from __future__ import annotations
@@ -35,9 +33,8 @@ from ipcmules.spooler.manner import STARTED
 
 #: After trouble a seat waits so long; while all is paused it looks so often, seconds.
 _PAUSE, _PAUSED = 0.2, 0.5
-#: A task that a spooler has opened and left as it was goes back when its master had so long to count a death,
-#: and comes
-#: again so much later, to whoever is free, seconds.
+#: A task that a spooler has opened and left as it was goes back when its master had so long to count a
+#: death, and comes again so much later, to whoever is free, seconds.
 _GRACE, _LATER = 2.0, 5.0
 #: What is said of a task that runs is said anew so often, seconds: it is forgotten after three times that.
 _SAY = 1200.0

@@ -25,9 +25,9 @@ class Superseded(Exception):
 class Stored:
     """A task as it is in the cluster.
 
-    name: its file's. due: seconds since 1970, 0.0 for now. until: when its key is free again (manner.UNTIL),
-    '' for
-    a task without. place: which version of it this is; a task that is put back gets another.
+    name: its file's. due: seconds since 1970, 0.0 for now. until: when its key is free again
+    (manner.UNTIL), '' for a task without. place: which version of it this is; a task that is put back gets
+    another.
     """
 
     spooler: str
