@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from benchmarks.peers import nats
+from benchmarks.peers.cluster_tasks import ClusterTasks
 from benchmarks.peers.ipcmules_bus import IpcmulesBus
 from benchmarks.peers.queues import Queue
 from benchmarks.peers.side import stream
@@ -174,21 +175,44 @@ def _local(bench: Bench) -> list[Row]:
 
 
 def _backlogs(bench: Bench) -> list[Row]:
-    """A backlog by one worker process, as in `queues`: theirs are tasks with results, ours messages."""
-    rows, queues, label = [], {}, "a backlog of a farm of the cluster, one member"
+    """What waits, by one worker process. Theirs are tasks with results, ours too, or messages."""
+    rows, queues = [], {}
     for name in ("Celery", "dramatiq"):
         try:
             queues[name] = Queue(name)
         except Skip as skip:
-            rows.append(skipped(f"{label} / {name}", str(skip)))
-    if not queues:
-        return rows
-    count = bench.scaled(2000)
+            rows.append(skipped(f"a backlog of the cluster / {name}", str(skip)))
+    count, rounds = bench.scaled(2000), min(bench.rounds, 3)
+    tasks = {"tasks with results, R1": ClusterTasks(1), "tasks with results, R3": ClusterTasks(3)}
     with Cluster(1, 1) as cluster:
-        sides: dict[str, Callable[[], float]] = {"ipcmules": lambda: cluster.backlog(count)}
-        for name, queue in queues.items():
-            sides[name] = lambda queue=queue: queue.throughput(count)  # type: ignore[misc]  # mypy sees no types in a lambda's defaults
-        samples = interleave(sides, min(bench.rounds, 3))
-    return rows + [
-        versus(label, f"{name} with Redis", samples["ipcmules"], samples[name], rate) for name in queues
-    ]
+        sides: dict[str, Callable[[], float]] = {"messages, R1": lambda: cluster.backlog(count)}
+        for name, each in (tasks | queues).items():
+            sides[name] = lambda each=each: each.throughput(count)  # type: ignore[misc]  # mypy sees no types in a lambda's defaults
+        done = interleave(sides, rounds)
+    late = interleave(
+        {name: lambda each=each: each.latency(bench.scaled(300)) for name, each in (tasks | queues).items()},  # type: ignore[misc]  # as above
+        rounds,
+    )
+    for peer in queues:
+        on_redis = f"{peer} with Redis"
+        rows += [
+            versus(
+                f"a backlog of the cluster, one worker process: {ours}",
+                on_redis,
+                done[ours],
+                done[peer],
+                rate,
+            )
+            for ours in ("messages, R1", *tasks)
+        ]
+        rows += [
+            versus(
+                f"from enqueueing to the result on another host, p50: {ours}",
+                on_redis,
+                late[ours],
+                late[peer],
+                duration,
+            )
+            for ours in tasks
+        ]
+    return rows
