@@ -107,6 +107,7 @@ CALLS: dict[str, Callable[[], object]] = {
     "mule_msg, pool": lambda: ipcmules.mule_msg(b"message"),
     "farm_msg": lambda: ipcmules.farm_msg("farm", b"message"),
     "flush": lambda: ipcmules.flush(5),
+    "received_context": ipcmules.received_context,
     "redelivered": ipcmules.redelivered,
     "mule_get_msg": _refused(lambda: ipcmules.mule_get_msg(timeout=0)),
     "farm_get_msg": _refused(lambda: ipcmules.farm_get_msg(timeout=0)),
