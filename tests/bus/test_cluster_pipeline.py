@@ -24,10 +24,20 @@ from support import Launcher, run_cli, wait_until
 
 pytestmark = [needs_nats, pytest.mark.slow]
 
+#: A server that was stopped gives what the killed carrier had sent to that one's pull, before it sees that
+#: nobody is there: it comes again after the deadline.
+SOON = ("--cluster-deadline", "3")
+
 
 def done(launcher: Launcher) -> Counter[str]:
     """How often which message was done."""
     return Counter(re.findall(r"^done (.*) \d+$", launcher.stdout, re.MULTILINE))
+
+
+def settled(bus: str) -> bool:
+    """True once the cluster has heard that all is done."""
+    seen = cluster_of(bus)
+    return bool(seen) and seen["cluster"]["farms"]["work"]["stored"] == 0
 
 
 def test_thousands_are_stored_when_flush_returns(servers: Servers, bus_name: str, tmp_path: Path) -> None:
@@ -50,8 +60,11 @@ def test_thousands_are_stored_when_flush_returns(servers: Servers, bus_name: str
 
 def test_the_cluster_and_the_carrier_are_away(servers: Servers, bus_name: str, tmp_path: Path) -> None:
     [server] = servers.all
-    with host(tmp_path, bus_name, "web1", servers) as one, attach(f"{bus_name}-web1") as attached:
+    bus = f"{bus_name}-web1"
+    with host(tmp_path, bus_name, "web1", servers, *SOON) as one, attach(bus) as attached:
         assert attached.farm_msg("work", "first", 20)
+        one.wait_output("done first 0")
+        wait_until(lambda: settled(bus))
         server.send(signal.SIGSTOP)
         assert attached.farm_msg("work", "a", wait=False) and not attached.flush(0.2)
         before = carrier_of(one)
@@ -61,7 +74,7 @@ def test_the_cluster_and_the_carrier_are_away(servers: Servers, bus_name: str, t
         assert all(attached.farm_msg("work", each, wait=False) for each in "ef") and not attached.flush(0)
         server.send(signal.SIGCONT)
         assert attached.flush(60)
-        wait_until(lambda: sum(done(one).values()) == 7)
+        wait_until(lambda: sum(done(one).values()) == 7, 60)
         assert done(one) == dict.fromkeys(["first", *"abcdef"], 1)
 
 
@@ -83,17 +96,19 @@ def test_the_bus_is_another_one_of_its_name_meanwhile(
 ) -> None:
     [server] = servers.all
     with ExitStack() as stack:
-        with host(tmp_path, bus_name, "web1", servers) as one:
+        with host(tmp_path, bus_name, "web1", servers, *SOON) as one:
             attached = stack.enter_context(attach(f"{bus_name}-web1"))
             assert attached.farm_msg("work", "first", 20)
+            one.wait_output("done first 0")
+            wait_until(lambda: settled(f"{bus_name}-web1"))
             server.send(signal.SIGSTOP)
             assert attached.farm_msg("work", "before", wait=False) and not attached.flush(0.2)
-        with host(tmp_path, bus_name, "web1", servers) as two:
+        with host(tmp_path, bus_name, "web1", servers, *SOON) as two:
             assert not attached.flush(0.2)
             assert attached.farm_msg("work", "after", wait=False)
             server.send(signal.SIGCONT)
             assert attached.flush(60)
-            wait_until(lambda: sum(done(one).values()) + sum(done(two).values()) == 3)
+            wait_until(lambda: sum(done(one).values()) + sum(done(two).values()) == 3, 60)
             assert done(one) + done(two) == {"first": 1, "before": 1, "after": 1}
         with pytest.raises(BusStopped):
             attached.farm_msg("work", "nobody", wait=False)
