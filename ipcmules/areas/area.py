@@ -46,6 +46,7 @@ class Area:
             self.map = self._mapped(locks, path, start)
         self._bytes = memoryview(self.map)
         self.after_fork()
+        _all.add(self)
 
     def _mapped(self, descriptor: int, path: str, start: int) -> mmap.mmap:
         if os.fstat(descriptor).st_size < start + self.size:
@@ -206,7 +207,6 @@ def opened(where: Places, specs: Sequence[AreaSpec]) -> list[Area]:
         for each in held:
             os.close(each)
         raise
-    _all.update(found)
     return found
 
 

@@ -100,6 +100,7 @@ def test_a_kept_lock_is_for_its_thread_alone(area: Area) -> None:
     other.start()
     assert not done.wait(0.05) and area.read(0, 3) == b"one"
     reader = child(lambda: area.read(0))
+    threading.Event().wait(0.05)  # without the lock it has read by then
     assert os.waitpid(reader, os.WNOHANG) == (0, 0)
     area.unlock()
     other.join()
@@ -111,6 +112,7 @@ def test_a_forked_child_has_no_lock_of_its_parent(area: Area) -> None:
     area.lock(fcntl.LOCK_EX)
     writer = child(lambda: (area.unlock(), area.write(0, b"child")))
     area.write(0, b"first")
+    threading.Event().wait(0.05)
     assert os.waitpid(writer, os.WNOHANG) == (0, 0)
     area.unlock()
     assert ended(writer) == 0 and area.read(0, 5) == b"child"
