@@ -71,7 +71,7 @@ class ClusterTasks:
         while True:
             with contextlib.suppress(subprocess.CalledProcessError):
                 found = json.loads(bus.run("status", "--cluster", "--json"))
-                if found["spoolers"][_SPOOLER]["stored"] >= count:
+                if found["cluster"]["spoolers"][_SPOOLER]["stored"] >= count:
                     return
             if time.monotonic() > deadline:
                 raise BenchError(f"{count} tasks were not stored within 120 s")
