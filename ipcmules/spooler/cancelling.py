@@ -42,8 +42,7 @@ def take(directory: str, name: str) -> bool:
     Raises OSError where it cannot be removed.
     """
     path = f"{directory}/{name}"
-    seen = claim.look(path)
-    held = seen if isinstance(seen, Refusal) else claim.lock(path, seen)
+    held = claim.take(path)
     if isinstance(held, Refusal):
         return False
     try:

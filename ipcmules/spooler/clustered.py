@@ -103,6 +103,5 @@ def set_aside(home: str) -> None:
 
 
 def _locked(path: str) -> Held | None:
-    seen = claim.look(path)
-    held = seen if isinstance(seen, Refusal) else claim.lock(path, seen)
+    held = claim.take(path)
     return None if isinstance(held, Refusal) else held

@@ -339,8 +339,7 @@ def _unlink(path: str) -> None:
 
 
 def _unlink_unlocked(path: str) -> None:
-    seen = claim.look(path)
-    held = seen if isinstance(seen, Refusal) else claim.lock(path, seen)
+    held = claim.take(path)
     if not isinstance(held, Refusal):
         _unlink(path)
         claim.release(held)

@@ -41,8 +41,7 @@ def drop(task: Peek) -> str:
         if task.end is not None:
             os.unlink(task.path)
             return ""
-        seen = claim.look(task.path)
-        held = seen if isinstance(seen, Refusal) else claim.lock(task.path, seen)
+        held = claim.take(task.path)
         if isinstance(held, Refusal):
             return _runs(task.pid) if held.why == claim.BUSY else held.reason or "it is gone"
         try:

@@ -273,8 +273,7 @@ class Store:
         attempt is counted without a wait.
         """
         path = f"{self.path}/{name}"
-        found = claim.look(path)
-        held = found if isinstance(found, Refusal) else claim.lock(path, found)
+        held = claim.take(path)
         if isinstance(held, Held):
             task = Task(self.path, name, held, {}, b"", attempts.load(path))
             return task.failed(reason, traceback, policy)

@@ -138,8 +138,7 @@ class Answers:
 
     def _take_out(self, spooler: str, name: str) -> bool:
         path = f"{self._known[spooler].directory}/{OUT}/{name}"
-        seen = claim.look(path)
-        held = seen if isinstance(seen, Refusal) else claim.lock(path, seen)
+        held = claim.take(path)
         if isinstance(held, Refusal):
             return False
         try:

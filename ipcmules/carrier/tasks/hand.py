@@ -170,8 +170,7 @@ class HandDir:
     def lock(self, name: str) -> Held | None:
         """Keep spoolers from it; None where one has it."""
         path = self.path(name)
-        seen = claim.look(path)
-        held = seen if isinstance(seen, Refusal) else claim.lock(path, seen)
+        held = claim.take(path)
         return None if isinstance(held, Refusal) else held
 
     @staticmethod
