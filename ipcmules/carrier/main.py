@@ -69,23 +69,23 @@ class Carrier:
         ended = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, ended.set)
         member, config = self._member, self._config
+        streams = Streams(
+            Names(config.cluster_name),
+            self._host,
+            tuple(each.name for each in config.cluster_farms),
+            config.cluster_deadline,
+            config.cluster_replicas,
+        )
         engine = JetStream(
             self._login,
-            Streams(
-                Names(config.cluster_name),
-                self._host,
-                tuple(each.name for each in config.cluster_farms),
-                config.cluster_deadline,
-                config.cluster_replicas,
-            ),
+            streams,
             addresses.of(config),
             self._changed,
             self._about,
             TaskStreams(
                 TaskNames(config.cluster_name),
                 tuple(each.name for each in config.cluster_spoolers),
-                config.cluster_deadline,
-                config.cluster_replicas,
+                streams,
             ),
         )
         self._spoolers = spoolers = Spoolers(member, engine.tasks, self._host)

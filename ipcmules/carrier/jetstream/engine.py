@@ -16,7 +16,8 @@ import nats.errors
 import nats.js.errors
 from nats.js import JetStreamContext
 
-from ipcmules.carrier.engine import Away, Raised, Refused, Taken, Taker
+from ipcmules.carrier.engine import Raised, Taken, Taker
+from ipcmules.carrier.jetstream import publishing
 from ipcmules.carrier.jetstream.calling import Answering, Calling
 from ipcmules.carrier.jetstream.connection import Connection
 from ipcmules.carrier.jetstream.fetching import Fetching, unpack
@@ -31,15 +32,10 @@ from ipcmules.carrier.jetstream.tasks import Tasks
 from ipcmules.carrier.login import Login
 from ipcmules.carrier.names import ANY, MEMBERS, WHOLE
 
-#: One try of a publish and of an acknowledgement, seconds.
-_TRY = 2.0
-#: Between two tries, seconds.
-_PAUSE = 0.1
+#: One try of an acknowledgement takes so long, seconds; between two tries.
+_TRY, _PAUSE = 2.0, 0.1
 #: An acknowledgement that no server has confirmed for so long is given up, seconds.
 _GIVE_UP = 600.0
-#: What the server says of a message that it will never take: it is too large, or the stream is as full as its
-#: owner lets it be. All else may pass, as "duplicate message id is in process" of a former try.
-_REFUSALS = (10054, 10077)
 
 
 class JetStream:
@@ -64,7 +60,7 @@ class JetStream:
         self._deadline = streams.deadline
         self._connection = Connection(login, self._make, self._begun, changed)
         #: See carrier/tasks/values.py.
-        spooled = task_streams or TaskStreams(TaskNames(""), (), streams.deadline, streams.replicas)
+        spooled = task_streams or TaskStreams(TaskNames(""), (), streams)
         self.tasks = Tasks(self._connection, spooled, self._host, self._confirmed)
         self._calling = Calling(self._connection, streams.names, streams.host)
         self._large = Large(self._connection, streams, self._publish)
@@ -143,29 +139,7 @@ class JetStream:
             return None
 
     async def _publish(self, subject: str, body: bytes, headers: dict[str, str], seconds: float) -> None:
-        connection, deadline = self._connection, time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                await asyncio.wait_for(connection.ready.wait(), left)
-                left = max(min(_TRY, deadline - time.monotonic()), 0.01)
-                await connection.context.publish(subject, body, timeout=left, headers=headers)
-                return
-            except nats.errors.MaxPayloadError:
-                most = connection.client.max_payload
-                raise Refused(
-                    f"{len(body)} bytes are more than the cluster's servers take ({most}): "
-                    "send a reference to it, or raise their max_payload"
-                ) from None
-            except nats.js.errors.NoStreamResponseError:
-                connection.look.set()  # somebody has removed it, or it has no leader now
-            except nats.js.errors.APIError as error:
-                if error.err_code in _REFUSALS:
-                    raise Refused(f"the cluster does not take it: {error.description}") from error
-                connection.trouble = str(error.description)
-            except (nats.errors.Error, asyncio.TimeoutError, OSError):
-                pass
-            await asyncio.sleep(min(_PAUSE, max(deadline - time.monotonic(), 0)))
-        raise Away(connection.trouble or "no answer within the time")
+        await publishing.publish(self._connection, subject, body, headers, seconds)
 
     # Taking
 

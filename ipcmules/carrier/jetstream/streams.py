@@ -60,8 +60,12 @@ class Streams:
         name: str,
         subject: str | None = None,
         policy: DeliverPolicy = DeliverPolicy.ALL,
+        most_pending: int = 65536,
     ) -> None:
-        """One that is shared by whoever takes under its name. Raises nats.errors.Error."""
+        """One that is shared by whoever takes under its name. Raises nats.errors.Error.
+
+        most_pending: so many messages may be in hand at once, or put off; -1 for any number.
+        """
         await context.add_consumer(
             stream,
             ConsumerConfig(
@@ -72,14 +76,24 @@ class Streams:
                 ack_wait=self.deadline,
                 max_deliver=-1,  # the end is ours: copied to the dead letters first, then removed
                 max_waiting=16384,
-                max_ack_pending=65536,
+                max_ack_pending=most_pending,
             ),
         )
 
     async def stream(
-        self, context: JetStreamContext, stream: str, subjects: list[str], retention: RetentionPolicy
+        self,
+        context: JetStreamContext,
+        stream: str,
+        subjects: list[str],
+        retention: RetentionPolicy,
+        most_a_subject: int = -1,
+        ttl: bool | None = None,
     ) -> None:
-        """One of ours. Raises Foreign, nats.errors.Error."""
+        """One of ours. Raises Foreign, nats.errors.Error.
+
+        most_a_subject: so many messages of a subject are kept, -1 for any number. ttl: True where single
+        messages say how long they are kept.
+        """
         try:
             found = await context.stream_info(stream)
         except nats.js.errors.NotFoundError:
@@ -91,6 +105,8 @@ class Streams:
                     storage=StorageType.FILE,
                     num_replicas=self.replicas,
                     duplicate_window=REMEMBERED,
+                    max_msgs_per_subject=most_a_subject,
+                    allow_msg_ttl=ttl,
                     metadata={FORMAT_KEY: FORMAT},
                 )
             )

@@ -9,18 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import RetentionPolicy
 
 from ipcmules.carrier.engine import Refused
 from ipcmules.carrier.jetstream.connection import Foreign
+from ipcmules.carrier.jetstream.streams import Streams
 from ipcmules.carrier.jetstream.task_names import TaskNames
-from ipcmules.carrier.names import FORMAT, FORMAT_KEY
 
-#: As streams.REMEMBERED, seconds.
-_REMEMBERED = 600
 #: A consumer for each priority that was ever used.
 MOST_PRIORITIES = 32
 #: Servers from that version on forget single messages by time.
@@ -28,13 +25,13 @@ _OLDEST = (2, 11)
 
 
 class TaskStreams:
-    """Those of the spoolers that this host knows. deadline: seconds."""
+    """Those of the spoolers that this host knows."""
 
-    def __init__(self, names: TaskNames, spoolers: tuple[str, ...], deadline: float, replicas: int) -> None:
+    def __init__(self, names: TaskNames, spoolers: tuple[str, ...], streams: Streams) -> None:
+        """streams: those of its cluster; these are made as they are."""
         self.names = names
         self.spoolers = spoolers
-        self._deadline = deadline
-        self._replicas = replicas
+        self._streams = streams
         #: By spooler: the priorities that have a consumer, '' for none.
         self.priorities: dict[str, set[str]] = defaultdict(set)
         #: Set when there is one more, and then another one's.
@@ -75,44 +72,18 @@ class TaskStreams:
                 f"spooler {spooler!r} of the cluster has tasks of {MOST_PRIORITIES} priorities already: "
                 f"priority {priority} would be one more; use fewer"
             )
-        await context.add_consumer(
+        await self._streams.consumer(
+            context,
             names.stream(spooler),
-            ConsumerConfig(
-                durable_name=names.consumer(priority),
-                filter_subject=names.task(spooler, priority, "*"),
-                deliver_policy=DeliverPolicy.ALL,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=self._deadline,
-                max_deliver=-1,
-                max_waiting=16384,
-                max_ack_pending=-1,  # those for later are pending until then
-            ),
+            names.consumer(priority),
+            names.task(spooler, priority, "*"),
+            most_pending=-1,  # those for later are pending until then
         )
         self.note(spooler, priority)
 
     async def _stream(
         self, context: JetStreamContext, stream: str, subject: str, retention: RetentionPolicy
     ) -> None:
-        try:
-            found = await context.stream_info(stream)
-        except nats.js.errors.NotFoundError:
-            found = await context.add_stream(
-                StreamConfig(
-                    name=stream,
-                    subjects=[subject],
-                    retention=retention,
-                    storage=StorageType.FILE,
-                    num_replicas=self._replicas,
-                    duplicate_window=_REMEMBERED,
-                    # Not for tasks: after a SIGKILL of the server what this limit had removed may be back.
-                    max_msgs_per_subject=-1 if retention == RetentionPolicy.WORK_QUEUE else 1,
-                    allow_msg_ttl=True,
-                    metadata={FORMAT_KEY: FORMAT},
-                )
-            )
-        metadata = found.config.metadata or {}
-        if metadata.get(FORMAT_KEY) != FORMAT or found.config.subjects != [subject]:
-            raise Foreign(
-                f"stream {stream} is somebody else's, or another version's: give the cluster another "
-                "--cluster-name, or remove it there"
-            )
+        # No limit for tasks: after a SIGKILL of the server what it had removed may be back.
+        most = -1 if retention == RetentionPolicy.WORK_QUEUE else 1
+        await self._streams.stream(context, stream, [subject], retention, most_a_subject=most, ttl=True)

@@ -22,7 +22,9 @@ from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 
 from ipcmules.carrier.engine import Away, Refused
+from ipcmules.carrier.jetstream import publishing
 from ipcmules.carrier.jetstream.connection import Connection
+from ipcmules.carrier.jetstream.publishing import Overtaken
 from ipcmules.carrier.jetstream.pulls import Pull
 from ipcmules.carrier.jetstream.task_names import own_part, part_of
 from ipcmules.carrier.jetstream.task_streams import TaskStreams
@@ -35,10 +37,6 @@ _NAME, _DUE, _RECORD, _UNTIL = "Ipcmules-Task", "Ipcmules-Due", "Ipcmules-Record
 _STATE = "Ipcmules-State"
 _ID, _EXPECTED, _TTL = "Nats-Msg-Id", "Nats-Expected-Last-Subject-Sequence", "Nats-TTL"
 _EXPECTED_WHERE = "Nats-Expected-Last-Subject-Sequence-Subject"
-#: One try, and the pause after it, seconds.
-_TRY, _PAUSE = 2.0, 0.1
-#: What the server says: it will never take it; another version is there.
-_REFUSALS, _OTHER = (10054, 10077, 10097), 10071
 
 
 class Tasks:
@@ -132,30 +130,12 @@ class Tasks:
         await self._connection.client.publish(self._names.word_to_all, said)
 
     async def _publish(self, subject: str, body: bytes, headers: dict[str, str], seconds: float) -> None:
-        connection, deadline, tries = self._connection, time.monotonic() + seconds, 0
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                await asyncio.wait_for(connection.ready.wait(), left)
-                left = max(min(_TRY, deadline - time.monotonic()), 0.01)
-                tries += 1
-                await connection.context.publish(subject, body, timeout=left, headers=headers)
-                return
-            except nats.errors.MaxPayloadError:
-                raise Refused(f"{len(body)} bytes are more than the cluster's servers take") from None
-            except nats.js.errors.NoStreamResponseError:
-                connection.look.set()
-            except nats.js.errors.APIError as error:
-                if error.err_code == _OTHER:
-                    if tries > 1 and await self._is_ours(subject, headers[_ID]):
-                        return  # of a former try, whose answer was lost
-                    raise Superseded from None
-                if error.err_code in _REFUSALS:
-                    raise Refused(f"the cluster does not take it: {error.description}") from error
-                connection.trouble = str(error.description)
-            except (nats.errors.Error, asyncio.TimeoutError, OSError):
-                pass
-            await asyncio.sleep(min(_PAUSE, max(deadline - time.monotonic(), 0)))
-        raise Away(connection.trouble or "no answer within the time")
+        try:
+            await publishing.publish(self._connection, subject, body, headers, seconds)
+        except Overtaken as error:
+            if error.again and await self._is_ours(subject, headers[_ID]):
+                return  # of a former try, whose answer was lost
+            raise Superseded from None
 
     async def _is_ours(self, subject: str, called: str) -> bool:
         stream = await self._connection.asked(self._connection.context.find_stream_name_by_subject(subject))
