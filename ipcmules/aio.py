@@ -41,6 +41,11 @@ from ipcmules.signals import running
 _LOOK = 1.0
 
 
+def _own(message: Message) -> Message:
+    """A message that its owner cannot change while it waits."""
+    return bytes(message) if isinstance(message, (bytearray, memoryview)) else message
+
+
 async def mule_msg(
     message: Message,
     mule: int | str | bytes = 0,
@@ -55,7 +60,7 @@ async def mule_msg(
     """
     if timeout is not None:
         timeout = checked_timeout(timeout)
-    data = bytes(message) if isinstance(message, (bytearray, memoryview)) else message
+    data = _own(message)
     if store_and_forward or sending.waits_for_cluster(mule):
         return await asyncio.to_thread(
             sending.mule_msg, data, mule, timeout, priority, store_and_forward=store_and_forward
@@ -78,7 +83,7 @@ async def farm_msg(
     if not isinstance(farm, (str, bytes)):
         raise UnknownTarget(f"farm_msg() takes the name of a farm first, not {farm!r}")
     if not wait and not store_and_forward and sending.waits_for_cluster(farm):
-        data = bytes(message) if isinstance(message, (bytearray, memoryview)) else message
+        data = _own(message)
         return await asyncio.to_thread(sending.farm_msg, farm, data, timeout, priority, wait=False)
     return await mule_msg(message, farm, timeout, priority, store_and_forward=store_and_forward)
 
