@@ -19,6 +19,7 @@ from ipcmules.bus import description as descriptions
 from ipcmules.bus import table
 from ipcmules.bus.config import BusConfig, Program, farm
 from ipcmules.bus.description import Description
+from ipcmules.bus.layout import Layout
 from ipcmules.bus.places import places, private_directory
 from ipcmules.kernel import processes
 from ipcmules.messages import kept, large, queues, slots
@@ -71,7 +72,7 @@ class MessageBus:
             queue_messages=messages,
             queue_bytes=size,
         )
-        self.layout = table.Layout(mules, len(farms))
+        self.layout = Layout(mules, len(farms))
         self.specs = queues.create_all(where, self.config)
         self.table = table.create(where.table, self.layout, 7)
         self.table.cells[table.H_STATE] = table.READY

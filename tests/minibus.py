@@ -17,6 +17,7 @@ import posix_ipc
 from ipcmules.bus import table
 from ipcmules.bus.config import BusConfig, Farm, Program
 from ipcmules.bus.description import Description
+from ipcmules.bus.layout import SIGNALS, Layout
 from ipcmules.bus.places import Places, places
 from ipcmules.kernel import processes
 from ipcmules.signals import fifos, handles, running
@@ -37,7 +38,7 @@ class MiniBus:
             farms=tuple(Farm(each, members) for each, members in (farms or {}).items()),
         )
         self.where: Places = places(name)
-        self.layout = table.Layout(mules, len(self.config.farms))
+        self.layout = Layout(mules, len(self.config.farms))
         os.makedirs(self.where.runtime, mode=0o700)
         self.table = table.create(self.where.table, self.layout, 1)
         self.table.cells[table.H_STATE] = table.READY
@@ -78,7 +79,7 @@ class MiniBus:
         """Make the calling process worker `number`, as workers.claim does."""
         cells, record, me = self.table.cells, self.table.worker(number), processes.current()
         fifos.create(self.where.fifo(f"worker{number}"))
-        handles.tell(self.table, number, range(table.SIGNALS))
+        handles.tell(self.table, number, range(SIGNALS))
         cells[record + table.R_START], cells[record + table.R_PID] = me.start, me.pid
         cells[table.H_WORKERS_VERSION] += 1
 
@@ -90,7 +91,7 @@ class MiniBus:
             + 256 * memory[layout.counter_offset(endpoint, signum) + 1]
             + 65536 * memory[layout.counter_offset(endpoint, signum) + 2]
             for endpoint in range(2 + layout.farms + layout.mules)
-            for signum in range(table.SIGNALS)
+            for signum in range(SIGNALS)
         )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 
 from ipcmules.bus import log
-from ipcmules.bus.table import E_HANDLER, E_STAMP, E_TARGET, H_STATE, READY, SIGNALS
+from ipcmules.bus.layout import SIGNALS
+from ipcmules.bus.table import E_HANDLER, E_STAMP, E_TARGET, H_STATE, READY
 from ipcmules.carrier.engine import Engine, Raised, Taken, Taker
 from ipcmules.errors import IpcMulesError
 from ipcmules.member.membership import Membership

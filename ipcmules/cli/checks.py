@@ -14,8 +14,9 @@ import stat
 import sys
 from dataclasses import dataclass
 
-from ipcmules.bus import table
+from ipcmules.bus import layout as table_layout
 from ipcmules.bus.config import BusConfig
+from ipcmules.bus.layout import ENDPOINT, WORKER_SLOTS
 from ipcmules.bus.places import RUNTIME_VARIABLE, STATE_VARIABLE, Places, places, runtime_root, state_root
 from ipcmules.errors import AccessError, FormatError, IpcMulesError
 from ipcmules.locks import semaphores
@@ -232,10 +233,10 @@ def _refusal(what: str, error: IpcMulesError) -> Finding:
 
 
 def _memory(config: BusConfig) -> list[Finding]:
-    layout = table.Layout.of(config)
+    layout = table_layout.Layout.of(config)
     # Each mule has a page and, as long as nothing larger is in hand, three areas of its part in use.
     mule = slots.PAGE + 3 * sizing.WIDEST
-    need = layout.reserved + config.processes * table.ENDPOINT + len(config.mules) * mule
+    need = layout.reserved + config.processes * ENDPOINT + len(config.mules) * mule
     need += Layout.of(config).entries
     if need > _free():
         return [
@@ -261,7 +262,7 @@ def _memory(config: BusConfig) -> list[Finding]:
 def _descriptors(config: BusConfig) -> list[Finding]:
     from ipcmules.master.run import open_files
 
-    need, for_all = open_files(config), open_files(config, table.WORKER_SLOTS - config.processes)
+    need, for_all = open_files(config), open_files(config, WORKER_SLOTS - config.processes)
     _soft, have = resource.getrlimit(resource.RLIMIT_NOFILE)  # the master raises its soft limit by itself
     if have == resource.RLIM_INFINITY or for_all <= have:
         return [Finding(OK, f"open files: about {for_all} needed")]

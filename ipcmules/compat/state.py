@@ -9,6 +9,7 @@ from typing import Any
 from ipcmules.api import presence, process
 from ipcmules.bus import table
 from ipcmules.bus.config import BusConfig
+from ipcmules.bus.layout import WORKER_SLOTS
 from ipcmules.compat import legions, opt
 from ipcmules.kernel import processes
 from ipcmules.member import membership
@@ -42,7 +43,7 @@ def workers() -> tuple[dict[str, Any], ...]:
     member = membership.find()
     if member is None:
         return ()
-    numbers = range(1, table.WORKER_SLOTS + 1)
+    numbers = range(1, WORKER_SLOTS + 1)
     return tuple(
         _worker(member, number)
         for number in numbers

@@ -15,6 +15,7 @@ from typing import Any
 
 from ipcmules.bus import liveness, log, table
 from ipcmules.bus.config import BusConfig
+from ipcmules.bus.layout import WORKER_SLOTS
 from ipcmules.bus.places import (
     BUS_VARIABLE,
     COMPAT,
@@ -125,7 +126,7 @@ def open_files(config: BusConfig, attached: int = 0) -> int:
 
 def _allow_descriptors(config: BusConfig) -> None:
     """Raise the master's soft limit of open files as far as it needs, or LimitError."""
-    need, attached = open_files(config), table.WORKER_SLOTS - config.processes
+    need, attached = open_files(config), WORKER_SLOTS - config.processes
     for_all = open_files(config, attached)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and for_all > hard:

@@ -12,6 +12,7 @@ import time
 import posix_ipc
 
 from ipcmules.bus import table
+from ipcmules.bus.layout import ENDPOINT, SIGNALS, WORKER_SLOTS
 from ipcmules.errors import BusStopped, LimitError, UnknownTarget
 from ipcmules.kernel import processes
 from ipcmules.kernel.notify import tell_master
@@ -45,13 +46,11 @@ def claim(member: Membership, number: int = 0, siblings: int = 0, parent: Proces
     """
     if member.worker and not number:
         return member.worker
-    if not 0 <= number <= table.WORKER_SLOTS:
-        raise UnknownTarget(f"worker {number} cannot be: workers have numbers 1 to {table.WORKER_SLOTS}")
+    if not 0 <= number <= WORKER_SLOTS:
+        raise UnknownTarget(f"worker {number} cannot be: workers have numbers 1 to {WORKER_SLOTS}")
     shared = member.table
     with threads(), registry_lock(member.where):
-        wished = (
-            [number] if number else range(1 + member.description.config.processes, table.WORKER_SLOTS + 1)
-        )
+        wished = [number] if number else range(1 + member.description.config.processes, WORKER_SLOTS + 1)
         # One that this process has already: the call that claimed it was interrupted.
         me = processes.current()
         taken = next((each for each in wished if _is_ours(shared, each, me)), 0)
@@ -62,7 +61,7 @@ def claim(member: Membership, number: int = 0, siblings: int = 0, parent: Proces
         taken = taken or next(iter(free), 0)
         if not taken:
             raise LimitError(
-                f"all {table.WORKER_SLOTS} worker numbers of bus {member.where.bus!r} are taken: "
+                f"all {WORKER_SLOTS} worker numbers of bus {member.where.bus!r} are taken: "
                 "end some of the attached processes"
             )
         _write(member, taken, follows=taken == heir or not is_free(shared, taken))
@@ -79,7 +78,7 @@ def _predecessor(member: Membership, siblings: int) -> int:
         return 0
     parent, cells = os.getppid(), member.table.cells
     held = []
-    for number in range(1 + member.description.config.processes, table.WORKER_SLOTS + 1):
+    for number in range(1 + member.description.config.processes, WORKER_SLOTS + 1):
         record = member.table.worker(number)
         process = member.table.process(record)
         if process.pid and processes.parent_of(process.pid) == parent and process.alive():
@@ -111,7 +110,7 @@ def _tell_handlers(member: Membership, number: int, everything: bool) -> None:
     if not _is_ours(member.table, number, processes.current()):
         return
     shared = member.table
-    if handles.tell(shared, number, range(table.SIGNALS) if everything else registry.handled()):
+    if handles.tell(shared, number, range(SIGNALS) if everything else registry.handled()):
         shared.cells[table.H_WORKERS_VERSION] += 1
 
 
@@ -120,7 +119,7 @@ def _write(member: Membership, number: int, follows: bool) -> None:
     shared, layout = member.table, member.table.layout
     endpoint = layout.worker_endpoint(number)
     try:
-        table.reserve(member.where.table, layout.counter_offset(endpoint), table.ENDPOINT)
+        table.reserve(member.where.table, layout.counter_offset(endpoint), ENDPOINT)
         fifos.create(member.where.fifo(f"worker{number}"))
     except (posix_ipc.ExistentialError, FileNotFoundError, NotADirectoryError) as error:
         raise BusStopped(f"bus {member.where.bus!r} has stopped: no worker number can be taken") from error

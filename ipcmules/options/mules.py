@@ -9,7 +9,7 @@ from ipcmules.options.kinds import Kind, Number
 from ipcmules.options.option import OTHER, OURS, SAME, Option, entry
 from ipcmules.options.values import Farm, Program
 
-#: As many as the shared table has records for workers (table.WORKER_SLOTS).
+#: As many as the shared table has records for workers (bus/layout.py).
 MAX_WORKERS = 256
 #: More would need more than the 256 queues a Linux system has by default (fs.mqueue.queues_max).
 MAX_MULES = 4096

@@ -14,6 +14,7 @@ from types import CoroutineType
 from typing import Any
 
 from ipcmules.bus import log, table
+from ipcmules.bus.layout import SIGNALS
 from ipcmules.functions import coroutines, tracing
 from ipcmules.kernel.atomics import increment, take
 from ipcmules.member import membership
@@ -32,7 +33,7 @@ _getpid = os.getpid
 #: Shared numbers for which it was said already that this process has no handler.
 _unhandled: set[int] = set()
 #: What stands in the log for each signal; made once, as handlers are many and seldom raise.
-_HANDLERS = [f"the handler of signal {number}" for number in range(table.SIGNALS)]
+_HANDLERS = [f"the handler of signal {number}" for number in range(SIGNALS)]
 
 
 def run_signal(shared: int, unregistered: str = "log", task: Task | None = None) -> None:

@@ -12,6 +12,7 @@ import os
 from time import monotonic_ns
 
 from ipcmules.bus import table
+from ipcmules.bus.layout import RECORD
 from ipcmules.errors import NotAMule
 from ipcmules.kernel import unpatched
 from ipcmules.kernel.notify import tell_master
@@ -59,7 +60,7 @@ _deadlines: Deadlines | None = None
 #: Seconds that a hook and that a handler of this process may take (--mule-harakiri), 0: for ever.
 hook_time = handler_time = 0.0
 #: Where this process says what the app does in it: cells and an index (R_DOING). Nobody reads these.
-_nowhere: tuple[memoryview, int] = (memoryview(bytearray(table.RECORD)).cast("Q"), 0)
+_nowhere: tuple[memoryview, int] = (memoryview(bytearray(RECORD)).cast("Q"), 0)
 doing = _nowhere
 
 

@@ -7,7 +7,8 @@ member/workers.py.
 
 from __future__ import annotations
 
-from ipcmules.bus.table import WORKER_SLOTS, Table
+from ipcmules.bus.layout import WORKER_SLOTS
+from ipcmules.bus.table import Table
 from ipcmules.kernel import atomics
 from ipcmules.signals import handles
 

@@ -6,6 +6,7 @@ take no lock: the stamp is written last, and is 0 while an entry is being writte
 
 from __future__ import annotations
 
+from ipcmules.bus.layout import ENTRY, SIGNALS
 from ipcmules.bus.table import (
     CARRIED,
     E_FLAGS,
@@ -18,11 +19,9 @@ from ipcmules.bus.table import (
     E_RAISED,
     E_STAMP,
     E_TARGET,
-    ENTRY,
     H_STAMP,
     REGISTRATION,
     RUNTIME_ENTRY,
-    SIGNALS,
     Table,
 )
 from ipcmules.errors import SignalError

@@ -13,8 +13,8 @@ import re
 import stat
 
 from ipcmules.bus.config import BusConfig
+from ipcmules.bus.layout import Layout
 from ipcmules.bus.places import RUNTIME_VARIABLE
-from ipcmules.bus.table import Layout
 from ipcmules.errors import AccessError, LimitError
 from ipcmules.kernel.interruption import noted
 

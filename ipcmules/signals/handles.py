@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ipcmules.bus.table import R_HANDLES, WORKER_SLOTS, Table
+from ipcmules.bus.layout import WORKER_SLOTS
+from ipcmules.bus.table import R_HANDLES, Table
 
 
 def tell(table: Table, number: int, handled: Iterable[int]) -> bool:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ipcmules.bus.layout import SIGNALS
 from ipcmules.bus.places import Places
-from ipcmules.bus.table import H_STATE, SIGNALS, STOPPED, Table
+from ipcmules.bus.table import H_STATE, STOPPED, Table
 from ipcmules.errors import SignalError
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.signals.identity import Identities, Identity

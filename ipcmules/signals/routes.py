@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ipcmules.bus.config import BusConfig
+from ipcmules.bus.layout import SIGNALS, WORKER_SLOTS
 from ipcmules.bus.places import Places
 from ipcmules.bus.table import (
     E_STAMP,
@@ -16,10 +17,8 @@ from ipcmules.bus.table import (
     H_STATE,
     H_WORKERS_VERSION,
     R_LISTENING,
-    SIGNALS,
     STARTING,
     STOPPED,
-    WORKER_SLOTS,
     Table,
 )
 from ipcmules.errors import BusStopped

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 
+from ipcmules.bus.layout import RECORD, SIGNALS
 from ipcmules.bus.table import (
     R_ALL_EXCEPTIONS,
     R_ALL_MESSAGES,
@@ -23,8 +24,6 @@ from ipcmules.bus.table import (
     R_HANDS,
     R_MESSAGES,
     R_SIGNALS,
-    RECORD,
-    SIGNALS,
 )
 from ipcmules.kernel import atomics, unpatched
 

@@ -35,8 +35,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ipcmules.bus.layout import ENDPOINT
 from ipcmules.bus.places import Places
-from ipcmules.bus.table import ENDPOINT, MARKED, NUDGED, Table
+from ipcmules.bus.table import MARKED, NUDGED, Table
 from ipcmules.kernel import atomics
 from ipcmules.kernel.atomics import COUNTER_SIZE
 from ipcmules.kernel.interruption import noted
@@ -73,7 +74,7 @@ class _Source:
 class Taker:
     """Takes the signals of some endpoints. Build it anew after a fork.
 
-    endpoints: pairs of name (as in Places.fifo) and number (as in table.Layout). Raises
+    endpoints: pairs of name (as in Places.fifo) and number (bus/layout.py). Raises
     FileNotFoundError if one has no FIFO, AccessError if it is not ours.
     """
 

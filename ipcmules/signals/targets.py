@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
-from ipcmules.bus.table import WORKER_SLOTS, Layout
+from ipcmules.bus.layout import WORKER_SLOTS, Layout
 from ipcmules.errors import SignalError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _ALL_WORKERS = ("workers", "active-workers")
 class Resolved(NamedTuple):
     """What a target means on one bus.
 
-    `fixed` are endpoint numbers (table.Layout) that hold whoever is there; the rest depends on which
+    `fixed` are endpoint numbers (bus/layout.py) that hold whoever is there; the rest depends on which
     workers live: `first` means the worker pool or, without workers, the endpoints in `instead`;
     `everyone` every worker; `worker` that one.
     """

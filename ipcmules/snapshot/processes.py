@@ -8,6 +8,7 @@ from typing import Any
 
 from ipcmules.bus import table
 from ipcmules.bus.description import Description, QueueSpec
+from ipcmules.bus.layout import RECORD, WORKER_SLOTS
 from ipcmules.bus.table import Table
 from ipcmules.kernel import processes
 from ipcmules.kernel.processes import Usage
@@ -17,7 +18,7 @@ from ipcmules.signals import running
 from ipcmules.snapshot.values import Mule, Spooler, Worker
 from ipcmules.spooler import pauses
 
-_CELLS = table.RECORD // 8
+_CELLS = RECORD // 8
 _KINDS = {
     table.DOES_SIGNAL: "signal",
     table.DOES_MESSAGE: "message",
@@ -65,7 +66,7 @@ def workers(found: Description, shared: Table | None) -> tuple[Worker, ...]:
             **_process(found, shared, "worker", number),
             launched=bool(shared.cells[shared.worker(number) + table.R_LAUNCHED]),
         )
-        for number in range(1, table.WORKER_SLOTS + 1)
+        for number in range(1, WORKER_SLOTS + 1)
         if shared.cells[shared.worker(number) + table.R_PID]
     )
 

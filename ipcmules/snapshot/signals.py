@@ -8,6 +8,7 @@ from typing import Any
 
 from ipcmules.bus import control, table
 from ipcmules.bus.description import Description
+from ipcmules.bus.layout import SIGNALS, WORKER_SLOTS
 from ipcmules.bus.places import Places
 from ipcmules.bus.table import Table
 from ipcmules.errors import IpcMulesError
@@ -27,7 +28,7 @@ def registered(found: Description, shared: Table | None) -> tuple[Signal, ...]:
     records = _records(found, shared)
     return tuple(
         _signal(shared, number, pending.get(number, 0), records)
-        for number in range(table.SIGNALS)
+        for number in range(SIGNALS)
         if shared.cells[shared.entry(number) + table.E_STAMP] or number in pending
     )
 
@@ -37,7 +38,7 @@ def _records(found: Description, shared: Table) -> list[int]:
     config = found.config
     numbers = [("mule", each + 1) for each in range(len(config.mules))]
     numbers += [("spooler", each + 1) for each in range(len(config.spooler_directories))]
-    numbers += [("worker", each + 1) for each in range(table.WORKER_SLOTS)]
+    numbers += [("worker", each + 1) for each in range(WORKER_SLOTS)]
     records = (shared.record(*each) for each in numbers)
     return [each for each in records if shared.cells[each + table.R_PID]]
 

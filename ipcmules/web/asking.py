@@ -10,6 +10,7 @@ import time
 import posix_ipc
 
 from ipcmules.bus import description, table
+from ipcmules.bus.layout import WORKER_SLOTS
 from ipcmules.bus.places import Places
 from ipcmules.bus.table import Table
 from ipcmules.errors import BusStopped, UnknownTarget
@@ -46,7 +47,7 @@ def process(where: Places, name: str) -> ProcessId:
 def _record(shared: Table, role: str, number: int) -> int:
     """Where its record begins, 0 where it has none."""
     layout = shared.layout
-    most = {"mule": layout.mules, "spooler": layout.spoolers, "worker": table.WORKER_SLOTS}[role]
+    most = {"mule": layout.mules, "spooler": layout.spoolers, "worker": WORKER_SLOTS}[role]
     return shared.record(role, number) if number <= most else 0
 
 

@@ -20,6 +20,7 @@ from conftest import BusEnvironment
 from ipcmules import BusStopped
 from ipcmules.bus import description as descriptions
 from ipcmules.bus import liveness, table
+from ipcmules.bus.layout import Layout
 from ipcmules.bus.places import Places, places
 from ipcmules.errors import AccessError
 from ipcmules.member import membership
@@ -63,7 +64,7 @@ def successor(where: Places, found: descriptions.Description, kind: str) -> Iter
         descriptions.write(where, replace(found, generation=found.generation + 1, master=me))
         try:
             if kind == ANOTHER:
-                table.create(where.table, table.Layout.of(found.config), found.generation + 2)
+                table.create(where.table, Layout.of(found.config), found.generation + 2)
             elif kind != MISSING:
                 segment = posix_ipc.SharedMemory(where.table, posix_ipc.O_CREX, mode=0o600)
                 os.ftruncate(segment.fd, 0 if kind == EMPTY else 8192)

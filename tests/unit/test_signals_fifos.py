@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipcmules.bus.config import BusConfig, Farm, Program, SpoolDir
-from ipcmules.bus.table import Layout
+from ipcmules.bus.layout import Layout
 from ipcmules.signals import fifos
 
 

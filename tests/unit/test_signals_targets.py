@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipcmules.bus.config import BusConfig, Farm, Program
-from ipcmules.bus.table import Layout
+from ipcmules.bus.layout import Layout
 from ipcmules.errors import SignalError
 from ipcmules.signals.targets import check, resolve
 

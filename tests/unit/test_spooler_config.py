@@ -9,7 +9,7 @@ import pytest
 
 import ipcmules
 from ipcmules.bus.config import BusConfig, SpoolDir
-from ipcmules.bus.table import Layout
+from ipcmules.bus.layout import Layout
 from ipcmules.cli import inifile, toml
 from ipcmules.cli.assembly import build
 from ipcmules.cli.options import Given

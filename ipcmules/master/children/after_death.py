@@ -13,6 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from ipcmules.bus import log, table
+from ipcmules.bus.layout import WORKER_SLOTS
 from ipcmules.kernel import kill
 from ipcmules.master.children import deaths, in_hand_policy, task_in_hand
 from ipcmules.master.children.children import Child
@@ -97,7 +98,7 @@ def nudge_everybody(objects: Objects, raiser: Raiser) -> None:
     shared = objects.table
     for name, _endpoint in fifos.endpoint_names(objects.description.config):
         raiser.nudge(name)
-    for number in range(1, table.WORKER_SLOTS + 1):
+    for number in range(1, WORKER_SLOTS + 1):
         if shared.cells[shared.worker(number) + table.R_PID]:
             raiser.nudge(f"worker{number}")
 

@@ -11,6 +11,7 @@ import os
 from functools import partial
 
 from ipcmules.bus import log, table
+from ipcmules.bus.layout import SIGNALS, WORKER_SLOTS
 from ipcmules.errors import IpcMulesError
 from ipcmules.kernel import atomics, exhaustion
 from ipcmules.kernel.processes import ProcessId
@@ -42,7 +43,7 @@ class Attached:
 
     def look(self) -> None:
         """Watch whoever has claimed a number since the last look."""
-        for number in range(1, table.WORKER_SLOTS + 1):
+        for number in range(1, WORKER_SLOTS + 1):
             record = self._objects.table.worker(number)
             process = self._objects.table.process(record)
             known = self._watched.get(number)
@@ -117,7 +118,7 @@ class Attached:
         """What was for the first available worker and was handed on to this one is another's."""
         shared = self._objects.table
         endpoint = shared.layout.worker_endpoint(number)
-        for signum in range(table.SIGNALS):
+        for signum in range(SIGNALS):
             if (
                 shared.cells[shared.entry(signum) + table.E_STAMP]
                 and targets.resolve(

@@ -9,6 +9,7 @@ does not count.
 from __future__ import annotations
 
 from ipcmules.bus import table
+from ipcmules.bus.layout import WORKER_SLOTS
 from ipcmules.kernel.atomics import COUNTER_SIZE
 from ipcmules.master.objects.objects import Objects
 from ipcmules.signals import awaited, running
@@ -24,7 +25,7 @@ class Overlap:
         self._table = objects.table
         self._config = objects.description.config
         shared = objects.table
-        self._workers = {number: shared.worker(number) for number in range(1, table.WORKER_SLOTS + 1)}
+        self._workers = {number: shared.worker(number) for number in range(1, WORKER_SLOTS + 1)}
         mules = [shared.mule(number) for number in range(1, shared.layout.mules + 1)]
         spoolers = [shared.spooler(number) for number in range(1, shared.layout.spoolers + 1)]
         #: Where the records of all processes begin, which is asked for at every tick.

@@ -9,7 +9,8 @@ from collections import deque
 from typing import Any, Protocol
 
 from ipcmules.bus import log, table
-from ipcmules.bus.table import SIGNALS, Table
+from ipcmules.bus.layout import SIGNALS
+from ipcmules.bus.table import Table
 from ipcmules.errors import EventError
 from ipcmules.events import specs
 from ipcmules.events.specs import CronSpec, MonitorSpec, TimerSpec

@@ -18,8 +18,9 @@ from typing import Any
 from ipcmules.bus import log, table
 from ipcmules.bus.config import BusConfig
 from ipcmules.bus.description import Description
+from ipcmules.bus.layout import ENDPOINT, ENTRY, SIGNALS, Layout
 from ipcmules.bus.places import Places, private_state
-from ipcmules.bus.table import Layout, Table
+from ipcmules.bus.table import Table
 from ipcmules.kernel import atomics, exhaustion, files
 from ipcmules.signals import fifos
 from ipcmules.signals.counts import Counts, all_counts
@@ -131,7 +132,7 @@ def forget(where: Places) -> None:
 def release(shared: Table, raiser: Raiser) -> None:
     """The bus is ready: raise what was raised before the app was loaded; unregistered numbers are dropped."""
     atomics.fence()  # after the state was set: who raises later sees that
-    for number in range(table.SIGNALS):
+    for number in range(SIGNALS):
         while not atomics.take(shared.counter(shared.layout.held, number)):
             raiser.raise_signal(number)
 
@@ -153,7 +154,7 @@ def _entry(shared: Table, number: int) -> bytes:
     """What a signal's entry says of its registration, empty if nobody registered it."""
     if not shared.cells[shared.entry(number) + table.E_STAMP]:
         return b""
-    start = shared.layout.entries + number * table.ENTRY
+    start = shared.layout.entries + number * ENTRY
     return shared.memory[start : start + table.REGISTRATION]
 
 
@@ -162,7 +163,7 @@ def _apps(shared: Table) -> set[int]:
     cells = shared.cells
     by_app: set[int] = set()
     carried: set[int] = set()
-    for number in range(table.SIGNALS):
+    for number in range(SIGNALS):
         first = shared.entry(number)
         flags = cells[first + table.E_FLAGS]
         if cells[first + table.E_STAMP] and not flags & table.RUNTIME_ENTRY:
@@ -172,7 +173,7 @@ def _apps(shared: Table) -> set[int]:
 
 def _restore(shared: Table, number: int, entry: bytes) -> None:
     cells, first = shared.cells, shared.entry(number)
-    start = shared.layout.entries + number * table.ENTRY
+    start = shared.layout.entries + number * ENTRY
     if len(entry) != table.REGISTRATION or cells[first + table.E_STAMP]:
         return
     shared.memory[start : start + table.REGISTRATION] = entry
@@ -185,7 +186,7 @@ def _restore(shared: Table, number: int, entry: bytes) -> None:
 
 def _raise(where: Places, shared: Table, endpoint: int, counts: list[list[int]]) -> None:
     # Nobody needs waking: whoever takes from an endpoint looks at its counters first (Taker.__init__).
-    table.reserve(where.table, shared.layout.counter_offset(endpoint), table.ENDPOINT)
+    table.reserve(where.table, shared.layout.counter_offset(endpoint), ENDPOINT)
     for number, count in counts:
         for _ in range(count):
             atomics.increment(shared.counter(endpoint, number))
@@ -247,7 +248,7 @@ def _check(found: Any) -> None:
 
 
 def _check_number(number: Any) -> None:
-    if type(number) is not int or not 0 <= number < table.SIGNALS:
+    if type(number) is not int or not 0 <= number < SIGNALS:
         raise ValueError(f"{number!r} is no signal")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import posix_ipc
 
 from ipcmules.bus import log, table
+from ipcmules.bus.layout import WORKER_SLOTS
 from ipcmules.bus.places import Places, private_directory
 from ipcmules.errors import AccessError
 from ipcmules.kernel import kill, processes
@@ -75,7 +76,7 @@ def survivors(shared: table.Table) -> list[tuple[str, ProcessId]]:
     cells, layout = shared.cells, shared.layout
     records = [(f"mule {number}", shared.mule(number)) for number in range(1, layout.mules + 1)]
     records += [(f"spooler {number}", shared.spooler(number)) for number in range(1, layout.spoolers + 1)]
-    records += [(f"worker {number}", shared.worker(number)) for number in range(1, table.WORKER_SLOTS + 1)]
+    records += [(f"worker {number}", shared.worker(number)) for number in range(1, WORKER_SLOTS + 1)]
     found = [
         (name, shared.process(record))
         for name, record in records

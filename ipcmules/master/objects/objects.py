@@ -21,6 +21,7 @@ from ipcmules.bus import description as descriptions
 from ipcmules.bus import log, table
 from ipcmules.bus.config import BusConfig
 from ipcmules.bus.description import Description, QueueSpec
+from ipcmules.bus.layout import ENDPOINT, Layout
 from ipcmules.bus.places import Places, private_directory
 from ipcmules.caches import places as cache_places
 from ipcmules.counters import counter
@@ -116,7 +117,7 @@ def _create_rest(
     where: Places, found: Description, prepare: Callable[[Description, table.Table], None] | None
 ) -> Objects:
     config = found.config
-    shared = table.create(where.table, table.Layout.of(config), found.generation)
+    shared = table.create(where.table, Layout.of(config), found.generation)
     shared.cells[table.H_FREQUENCY] = int(config.spooler_frequency * 1e9)
     shared.cells[table.H_MASTER_START] = found.master.start
     shared.cells[table.H_MASTER_PID] = found.master.pid
@@ -160,7 +161,7 @@ def _reserve_workers(where: Places, config: BusConfig, shared: table.Table) -> N
     """Signals for the workers that the master starts are counted from the start, as those for mules are."""
     layout = shared.layout
     for number in range(1, config.processes + 1):
-        table.reserve(where.table, layout.counter_offset(layout.worker_endpoint(number)), table.ENDPOINT)
+        table.reserve(where.table, layout.counter_offset(layout.worker_endpoint(number)), ENDPOINT)
 
 
 def remove(

@@ -22,6 +22,7 @@ from inotify_simple import flags
 
 from ipcmules.bus import description as descriptions
 from ipcmules.bus import liveness, log, table
+from ipcmules.bus.layout import WORKER_SLOTS
 from ipcmules.bus.places import private_directory
 from ipcmules.errors import BusRunning
 from ipcmules.kernel import exhaustion, files, inotify
@@ -270,7 +271,7 @@ class Upkeep:
         layout, cells = shared.layout, shared.cells
         records = [shared.mule(number) for number in range(1, layout.mules + 1)]
         records += [shared.spooler(number) for number in range(1, layout.spoolers + 1)]
-        records += [shared.worker(number) for number in range(1, table.WORKER_SLOTS + 1)]
+        records += [shared.worker(number) for number in range(1, WORKER_SLOTS + 1)]
         return [pid for record in records if (pid := cells[record + table.R_PID])]
 
     def _link_open_files(self, pid: int) -> None:

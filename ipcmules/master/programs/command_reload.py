@@ -10,8 +10,9 @@ import signal
 
 from ipcmules.bus import log, webservers
 from ipcmules.bus.config import BusConfig
+from ipcmules.bus.layout import WORKER_SLOTS
 from ipcmules.bus.places import Places
-from ipcmules.bus.table import WORKER_SLOTS, Table
+from ipcmules.bus.table import Table
 from ipcmules.kernel import kill, processes
 from ipcmules.kernel.processes import ProcessId
 from ipcmules.master.programs.daemons import Daemons
