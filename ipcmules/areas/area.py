@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 
 from ipcmules.bus.places import Places
-from ipcmules.errors import AccessError, AreaError, LimitError
+from ipcmules.errors import AccessError, AreaError
 from ipcmules.kernel import exhaustion, unpatched
 from ipcmules.kernel.interruption import noted
 from ipcmules.kernel.interruption import opened as file_opened
@@ -169,10 +169,7 @@ def make(where: Places, specs: Sequence[AreaSpec]) -> None:
         os.posix_fallocate(descriptor, 0, length)
     except OSError as error:
         os.unlink(path)
-        remedy = exhaustion.remedy(error, exhaustion.MORE_SHARED_MEMORY) or "make room there"
-        raise LimitError(
-            error.errno, f"shared areas of {length} bytes cannot be made ({error.strerror}): {remedy}"
-        ) from error
+        raise exhaustion.no_room(error, f"shared areas of {length} bytes cannot be made") from error
     finally:
         os.close(descriptor)
     for number, each in enumerate(ordered(specs)):

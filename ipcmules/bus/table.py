@@ -17,7 +17,7 @@ import os
 import posix_ipc
 
 from ipcmules.bus.layout import ENTRY, RECORD, SPOOLER_RECORD, WORKER_SLOTS, Layout
-from ipcmules.errors import AccessError, LimitError
+from ipcmules.errors import AccessError
 from ipcmules.kernel import exhaustion
 from ipcmules.kernel.interruption import noted
 from ipcmules.kernel.processes import ProcessId
@@ -242,10 +242,8 @@ def create(name: str, layout: Layout, generation: int) -> Table:
         table = Table(segment.fd, layout)
     except OSError as error:
         posix_ipc.unlink_shared_memory(name)
-        raise LimitError(
-            f"the bus's table needs {layout.reserved} bytes of shared memory: {error.strerror}; "
-            f"{exhaustion.remedy(error, exhaustion.MORE_SHARED_MEMORY)}"
-        ) from error
+        what = f"the bus's table needs {layout.reserved} bytes of shared memory"
+        raise exhaustion.no_room(error, what) from error
     finally:
         segment.close_fd()
     cells = table.cells
@@ -263,10 +261,7 @@ def reserve(name: str, offset: int, size: int) -> None:
     try:
         os.posix_fallocate(noted(opened, posix_ipc.SharedMemory, name).fd, offset, size)
     except OSError as error:
-        raise LimitError(
-            f"{size} bytes of shared memory to count signals in: {error.strerror}; "
-            f"{exhaustion.remedy(error, exhaustion.MORE_SHARED_MEMORY)}"
-        ) from error
+        raise exhaustion.no_room(error, f"{size} bytes of shared memory to count signals in") from error
     finally:
         for each in opened:
             each.close_fd()

@@ -16,7 +16,7 @@ import struct
 import weakref
 from collections.abc import Callable, Iterator
 
-from ipcmules.errors import AccessError, CounterError, LimitError
+from ipcmules.errors import AccessError, CounterError
 from ipcmules.kernel import exhaustion, unpatched
 from ipcmules.kernel.interruption import noted
 
@@ -76,10 +76,7 @@ class Segment:
                 os.posix_fallocate(self._descriptor, 0, SIZE)
                 os.pwrite(self._descriptor, struct.pack("=Q", MAGIC), 0)
         except OSError as error:
-            raise LimitError(
-                f"counters need {SIZE} bytes of shared memory: {error.strerror}; "
-                f"{exhaustion.remedy(error, exhaustion.MORE_SHARED_MEMORY)}"
-            ) from error
+            raise exhaustion.no_room(error, f"counters need {SIZE} bytes of shared memory") from error
         finally:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 

@@ -70,6 +70,17 @@ def explain(error: OSError, what: str) -> LimitError:
     return made
 
 
+def no_room(error: OSError, what: str, path: str = "/dev/shm/") -> LimitError:
+    """The error to raise where memory could not be reserved. what: what it was for, with how many bytes.
+
+    path: where the file is, or would be.
+    """
+    full = MORE_SHARED_MEMORY if path.startswith("/dev/shm/") else ""
+    made = LimitError(f"{what}: {error.strerror}; {remedy(error, full) or 'make room there'}")
+    made.errno = error.errno
+    return made
+
+
 @contextlib.contextmanager
 def explained(what: str) -> Iterator[None]:
     """What the system refuses within is raised as explain() says it. what: what could not be done."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import posix_ipc
 
 from ipcmules.bus.places import Places
-from ipcmules.errors import AccessError, LimitError
+from ipcmules.errors import AccessError
 from ipcmules.kernel import exhaustion
 from ipcmules.messages import frames, large
 from ipcmules.messages.lanes.cells import (
@@ -94,10 +94,9 @@ def create(where: Places, mules: int) -> None:
         os.ftruncate(segment.fd, PAGE + mules * PART)
     except OSError as error:
         posix_ipc.unlink_shared_memory(where.inflight)
-        raise LimitError(
-            f"what {mules} mules have in hand needs {(1 + mules) * PAGE} bytes of shared memory and more: "
-            f"{error.strerror}; {exhaustion.remedy(error, exhaustion.MORE_SHARED_MEMORY)}"
-        ) from error
+        need = (1 + mules) * PAGE
+        what = f"what {mules} mules have in hand needs {need} bytes of shared memory and more"
+        raise exhaustion.no_room(error, what) from error
     finally:
         segment.close_fd()
 
@@ -146,10 +145,8 @@ class Slots:
         try:
             os.posix_fallocate(self._segment.fd, self._start + offset, size)
         except OSError as error:
-            raise LimitError(
-                f"{size} bytes of shared memory for what mule {self.number} has in hand: {error.strerror}; "
-                f"{exhaustion.remedy(error, exhaustion.MORE_SHARED_MEMORY)}"
-            ) from error
+            what = f"{size} bytes of shared memory for what mule {self.number} has in hand"
+            raise exhaustion.no_room(error, what) from error
 
     def close(self) -> None:
         """Close the descriptor; the mapping stays."""

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 from ipcmules.bus.config import BusConfig
 from ipcmules.bus.places import Places
-from ipcmules.errors import AccessError, LimitError, LockError
+from ipcmules.errors import AccessError, LockError
 from ipcmules.kernel import exhaustion, unpatched
 from ipcmules.kernel.interruption import noted
 
@@ -181,10 +181,8 @@ def make(where: Places, config: BusConfig) -> None:
             os.posix_fallocate(descriptor, 0, length)
     except OSError as error:
         os.unlink(path)
-        remedy = exhaustion.remedy(error, exhaustion.MORE_SHARED_MEMORY) or "make room there"
-        raise LimitError(
-            error.errno, f"a queue of {length} bytes cannot be made at {path} ({error.strerror}): {remedy}"
-        ) from error
+        what = f"a queue of {length} bytes cannot be made at {path}"
+        raise exhaustion.no_room(error, what, path) from error
     finally:
         os.close(descriptor)
     Ring(path, config.queue, config.queue_blocksize).close()  # that of another size is refused here

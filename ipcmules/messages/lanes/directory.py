@@ -17,7 +17,7 @@ import posix_ipc
 
 from ipcmules.bus.config import BusConfig
 from ipcmules.bus.places import Places
-from ipcmules.errors import AccessError, LimitError
+from ipcmules.errors import AccessError
 from ipcmules.kernel import exhaustion
 from ipcmules.kernel.interruption import opened
 
@@ -270,10 +270,7 @@ def create(where: Places, config: BusConfig, generation: int) -> None:
         os.pwrite(segment.fd, b"".join(each.to_bytes(8, "little") for each in numbers), 0)
     except OSError as error:
         posix_ipc.unlink_shared_memory(where.lanes)
-        raise LimitError(
-            f"{layout.entries} bytes of shared memory for lanes: {error.strerror}; "
-            f"{exhaustion.remedy(error, exhaustion.MORE_SHARED_MEMORY)}"
-        ) from error
+        raise exhaustion.no_room(error, f"{layout.entries} bytes of shared memory for lanes") from error
     finally:
         segment.close_fd()
 
