@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-#: Of ours and the one extension module they need: with the standard library 36 on 3.11, as of 0.1.0.
-MOST = 23
+#: Of ours and the one extension module they need: one more than in 0.1.0, as the layout of the table is a file
+#: of its own.
+MOST = 24
 #: Of the standard library's, what costs milliseconds; `typing` is there, and is half of the whole import.
 HEAVY = {
     "asyncio",
