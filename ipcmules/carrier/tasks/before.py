@@ -31,6 +31,15 @@ class Before:
             return False
         return found is not None and found.place != task.place
 
+    async def has_ended(self, task: Stored) -> bool:
+        """True if its end was told, by a host that died before it could remove this version, or that was
+        overtaken. For a task of which that is kept long enough."""
+        try:
+            state = await self._engine.state(self._spooler, task.name)
+        except Away:
+            return False
+        return state is not None and state.what == "ended"
+
     async def failures(self, task: Stored) -> Record:
         """Its failures, where a host had it before: one more, unless that handed it back."""
         try:
