@@ -21,6 +21,9 @@ from ipcmules.spooler.flow_files import State
 from ipcmules.spooler.outcomes import End
 from ipcmules.spooler.standing import Standing
 
+#: So many parts are asked for at once: the carrier is to answer in time.
+_TOGETHER = 500
+
 
 class ClusterPlace:
     """See flow_places.Place. spooler: the cluster's, by its name. priority: of the whole, and so of its
@@ -60,8 +63,12 @@ class ClusterPlace:
 
     def standings(self, parts: Sequence[str]) -> list[Standing]:
         """See Place."""
-        _answer, data = self._ask("flow-parts", json.dumps(list(parts)).encode())
-        return [Standing(status, record=Record(reason=reason)) for status, reason in json.loads(data)]
+        found: list[Standing] = []
+        for start in range(0, len(parts), _TOGETHER):
+            asked = json.dumps(list(parts[start : start + _TOGETHER])).encode()
+            _answer, data = self._ask("flow-parts", asked)
+            found += [Standing(status, record=Record(reason=reason)) for status, reason in json.loads(data)]
+        return found
 
     def clear_marks(self) -> None:
         """See Place: the ends of parts are the marks."""
@@ -81,7 +88,7 @@ class ClusterPlace:
 
     def end(self, part: str) -> End | None:
         """See Place."""
-        _answer, data = self._ask("task", name=part)
+        _answer, data = self._ask("flow-end", name=part)
         return outcomes.parsed(data)
 
     def forget(self) -> None:

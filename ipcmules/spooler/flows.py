@@ -202,7 +202,10 @@ FUNCTION = calls.SpoolFunction(
 
 
 def cancel_parts(directory: str, name: str) -> None:
-    """A whole in files was cancelled: its parts that wait are, too; those that run are asked. Raises OSError."""
+    """A whole in files was cancelled: its parts that wait are, too; those that run are asked.
+
+    Raises OSError.
+    """
     state = flow_files.read(flow_files.state_of(directory, name))
     if state is None:
         return

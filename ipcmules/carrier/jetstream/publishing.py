@@ -36,7 +36,10 @@ class Overtaken(Exception):
 async def publish(
     connection: Connection, subject: str, body: bytes, headers: dict[str, str], seconds: float
 ) -> int:
-    """Store a message; returns its sequence number. Raises Refused, Away, and Overtaken where headers name the message before it."""
+    """Store a message; returns its sequence number.
+
+    Raises Refused, Away, and Overtaken where headers name the message before it.
+    """
     deadline, tries = time.monotonic() + seconds, 0
     while (left := deadline - time.monotonic()) > 0:
         try:

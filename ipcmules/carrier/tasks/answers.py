@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
+from ipcmules.bus import log
 from ipcmules.carrier.engine import Refused
 from ipcmules.carrier.tasks.flow_answers import FlowAnswers
 from ipcmules.carrier.tasks.flows import Flows, kin_of
@@ -95,8 +96,8 @@ class Answers:
 
     def _heeded(self, task: asyncio.Task[None]) -> None:
         self._words.discard(task)
-        if not task.cancelled():
-            task.exception()  # the cluster is away: who is to be told looks by itself, too
+        if not task.cancelled() and task.exception() is not None:
+            log.event("error", f"what another host said: {task.exception()!r}")
 
     # One task
 

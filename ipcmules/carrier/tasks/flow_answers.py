@@ -28,6 +28,7 @@ class FlowAnswers:
             "flow-save": self._save,
             "flow-parts": self._parts,
             "flow-put": self._put,
+            "flow-end": self._value,
         }
 
     async def _flow(self, question: dict[str, Any], _body: bytes) -> Answer:
@@ -45,6 +46,10 @@ class FlowAnswers:
     async def _put(self, question: dict[str, Any], body: bytes) -> Answer:
         await self._engine.store(Stored(question["of"], question["name"], body), _TRY)
         return {"said": "stored"}, b""
+
+    async def _value(self, question: dict[str, Any], _body: bytes) -> Answer:
+        state = await self._engine.state(question["of"], question["name"])
+        return {"said": "end"}, state.data if state is not None and state.what == "ended" else b""
 
     async def _parts(self, question: dict[str, Any], body: bytes) -> Answer:
         parts: list[str] = json.loads(body)

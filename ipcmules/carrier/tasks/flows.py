@@ -55,7 +55,7 @@ class Flows:
         """A part is over: after the last one, or one that did not succeed, the whole is run."""
         with contextlib.suppress(Away):  # the whole looks by itself, too
             if not succeeded or await self._was_last(spooler, part, whole):
-                await self.wake(spooler, whole)
+                await self._wake(spooler, whole)
 
     async def _was_last(self, spooler: str, part: str, whole: str) -> bool:
         """True if the other parts of the stage are over, too.
@@ -81,7 +81,11 @@ class Flows:
         return flow_files.parsed(data)
 
     async def wake(self, spooler: str, whole: str) -> None:
-        """Have a whole run now, or again after who runs it now. Raises Away."""
+        """Have a whole run now, or again after who runs it now."""
+        with contextlib.suppress(Away):
+            await self._wake(spooler, whole)
+
+    async def _wake(self, spooler: str, whole: str) -> None:
         for _move in range(_MOVES):
             task = await self._engine.find(spooler, whole)
             if task is None or self._is_told_here(spooler, whole):

@@ -193,7 +193,8 @@ class HandDir:
         try:
             os.unlink(held.path)
             attempts.remove(held.path)
-            outcomes.forget(self.directory, names.progress_of(os.path.basename(held.path)))
+            directory, name = os.path.split(held.path)
+            outcomes.forget(directory, names.progress_of(name))
         finally:
             claim.release(held)
 

@@ -94,6 +94,7 @@ class ClusterSpooler:
         """Go on with what a predecessor had, and take what comes."""
         self._watch()
         for here in self._hand.known():
+            here.woken = here.is_whole  # what the predecessor was told it did not write down
             seat = self.here[here.name] = Seat(here)
             if self._hand.left(here):
                 self._go(self._hand_on(seat))

@@ -57,6 +57,10 @@ class Telling:
         """It is over, or given up: what its files say."""
         engine, hand, name = self._engine, self._hand, here.name
         grave, end = hand.grave(name), hand.end(name)
+        if grave is not None and await self._has_ended_elsewhere(here):
+            await engine.done(here.token)
+            hand.drop_grave(name)
+            return
         if grave is not None:
             await self.bury(Stored(self.name, name, grave[0], 0.0, grave[1], here.until, here.place))
         if end is not None and grave is None:
@@ -119,7 +123,8 @@ class Telling:
             due = record.time + record.wait if wait is None else time.time() + wait
             due = 0.0 if here.woken else due
             task = Stored(self.name, here.name, self._hand.read(held), due, record, here.until, here.place)
-            await self._say_nothing(here)
+            if not here.is_whole:  # until it is put back, a word of a part's end is to reach this host
+                await self._say_nothing(here)
             try:
                 await self._engine.put_back(task, _TRY)
             except Superseded:
