@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -60,8 +61,9 @@ class Flows:
     async def _was_last(self, spooler: str, part: str, whole: str) -> bool:
         """True if the other parts of the stage are over, too.
 
-        Each part looks at those behind it up to the first that is not over, which will look itself. So all of
-        them together look at few more than there are, in whatever order they end.
+        Each part looks at others, far from each other, up to the first that is not over, which will look
+        itself. So all of them together look at few times as many as there are, also where those beside one
+        another end one after the other.
         """
         state, place = await self._state(spooler, whole), flow_files.place_of(part)
         if state is None or place is None or place[0] != state.stage:
@@ -69,8 +71,9 @@ class Flows:
         if not state.written:
             return False  # who writes the parts looks at them after that
         count = state.sizes[state.stage]
+        stride = _stride(count)
         for step in range(1, count):
-            other = flow_files.part_name(whole, state.stage, (place[1] + step) % count)
+            other = flow_files.part_name(whole, state.stage, (place[1] + step * stride) % count)
             end = await self._engine.state(spooler, other)
             if end is None or end.what != "ended":
                 return False
@@ -147,6 +150,14 @@ class Flows:
             "note": about.get("titles", ""),
             "time": about.get("time", 0.0),
         }
+
+
+def _stride(count: int) -> int:
+    """By which all of so many are come to, each far from those before: about the golden section of them."""
+    found = max(1, round(count * 0.618))
+    while math.gcd(found, count) != 1:
+        found += 1
+    return found
 
 
 def has_succeeded(data: bytes) -> bool:
