@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import time
 from pathlib import Path
 
+import nats
 import psutil
 import pytest
 
@@ -82,9 +85,9 @@ def bus_of(tmp_path: Path, bus: str, name: str, servers: Servers, *options: str,
     return host(tmp_path, bus, name, servers, *options, count=count, app="flow_app")
 
 
-def flow(tmp_path: Path, bus: str, expression: str) -> str:
+def flow(tmp_path: Path, bus: str, expression: str, more: str = "") -> str:
     """Enqueue a chain or group; its handle."""
-    code = f"from flow_app import *\nprint(str(({expression}).spool(spooler='mail')))"
+    code = f"from flow_app import *\nprint(str(({expression}).spool(spooler='mail'{more})))"
     return call(tmp_path, bus, code).strip()
 
 
@@ -99,9 +102,19 @@ def result(tmp_path: Path, bus: str, handle: str) -> str:
     return call(tmp_path, bus, code).strip()
 
 
-def nothing_is_left(tmp_path: Path, bus: str) -> bool:
-    """True if neither tasks nor files of wholes are left."""
-    return stored(bus) == 0 and not list(tmp_path.rglob("ipcmules_flow_on_*"))
+def what_is_left(servers: Servers, state: Path, bus: str) -> list[str]:
+    """Tasks, and what is known of parts and of how far wholes are: in the cluster, or in files of a host."""
+    files = [each.name for each in state.rglob("ipcmules_*_on_*") if "_hand_" not in each.name]
+    return [*files, *asyncio.run(_parts_known(servers)), *["task"] * (stored(bus) or 0)]
+
+
+async def _parts_known(servers: Servers) -> list[str]:
+    client = await nats.connect(servers.urls)
+    try:
+        info = await client.jetstream().stream_info("ipcmules-default-task-states", subjects_filter=">")
+    finally:
+        await client.close()
+    return [each for each in info.state.subjects or () if re.search(r"~flow~|-\d+%\d+_", each)]
 
 
 #: What is enqueued, and what it comes to.
@@ -114,7 +127,9 @@ FLOWS = {
 }
 
 
-def test_what_chains_and_groups_come_to(servers: Servers, bus_name: str, tmp_path: Path) -> None:
+def test_what_chains_and_groups_come_to(
+    servers: Servers, bus_name: str, tmp_path: Path, bus_env: BusEnvironment
+) -> None:
     web1, web2 = f"{bus_name}-web1", f"{bus_name}-web2"
     with (
         bus_of(tmp_path, bus_name, "web1", servers, count=0),
@@ -124,7 +139,7 @@ def test_what_chains_and_groups_come_to(servers: Servers, bus_name: str, tmp_pat
         for handle, value in zip(handles, FLOWS.values(), strict=True):
             assert result(tmp_path, web1, handle) == repr(value)
             assert status(tmp_path, web2, handle) == "succeeded"
-        wait_until(lambda: nothing_is_left(tmp_path, web1))
+        wait_until(lambda: not what_is_left(servers, bus_env.state, web1))
         ran = done(two)
         assert (ran["one-1"], ran["add-1-1"], ran["total"], ran["one-19"]) == (4, 2, 2, 1), "each part once"
     assert two.code == 0 and "error" not in two.stderr, two.stderr
@@ -222,6 +237,17 @@ def test_values_that_are_too_large(servers: Servers, bus_name: str, tmp_path: Pa
         assert "too large for the cluster, which keeps at most" in result(tmp_path, bus, alone)
         said = result(tmp_path, bus, both)
         assert "where, task" in said and "cannot be enqueued" in said and "too large for the cluster" in said
+
+
+def test_parts_have_the_priority_of_the_whole(servers: Servers, bus_name: str, tmp_path: Path) -> None:
+    bus = f"{bus_name}-web1"
+    with bus_of(tmp_path, bus_name, "web1", servers) as one:
+        handle = flow(tmp_path, bus, "group(group(waits.s('a'), one.s(1)), one.s(2))", ", priority=3")
+        one.wait_output("begun a")
+        shown = json.loads(run_cli("tasks", "list", "--json", "--bus", bus).stdout)
+        assert {each["priority"] for each in shown} == {"3"} and len(shown) >= 3
+        (tmp_path / "a").touch()
+        assert result(tmp_path, bus, handle) == "[['a', 1], 2]"
 
 
 def test_functions_that_count_on_one_host_are_no_parts(

@@ -215,8 +215,9 @@ class ClusterSpooler:
             await self._free(delivery, task)
             return
         kin = kin_of(task.data)
-        if any(kin) and await self._before.has_ended(task):
-            await engine.done(delivery.token)
+        end = await self._before.end(task) if any(kin) else None
+        if end is not None:
+            await self._telling.ended(task.name, delivery.token, *kin, end)
             return
         given = task.record
         if delivery.deliveries > 1:

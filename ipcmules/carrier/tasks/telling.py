@@ -68,16 +68,22 @@ class Telling:
         else:
             await self._say_nothing(here)
         data = b"" if end is None or grave is not None else end[0]
-        if here.is_whole and data and not has_succeeded(data):
-            await self._flows.cancel_parts(self.name, name)
-        await engine.done(here.token)
-        if here.is_whole and has_succeeded(data):
-            await self._flows.forget(self.name, name)  # not before: who runs it once more finds its end
-        if here.whole:
-            await self._flows.over(self.name, name, here.whole, has_succeeded(data))
+        await self.ended(name, here.token, here.is_whole, here.whole, data)
         if grave is not None:
             hand.drop_grave(name)
         self.finished += 1
+
+    async def ended(self, name: str, token: str, is_whole: bool, whole: str, data: bytes) -> None:
+        """The cluster knows its end, which is `data`: what follows, for the chain or group that it is or
+        belongs to."""
+        succeeded = bool(data) and has_succeeded(data)
+        if is_whole and data and not succeeded:
+            await self._flows.cancel_parts(self.name, name)
+        await self._engine.done(token)
+        if is_whole and succeeded:
+            await self._flows.forget(self.name, name)  # not before: who is given it once more finds its end
+        if whole:
+            await self._flows.over(self.name, name, whole, succeeded)
 
     async def _say_end(self, here: Here, data: bytes, keep: float) -> None:
         """A value that the servers do not take is left out, as one is that is too large for a file."""
