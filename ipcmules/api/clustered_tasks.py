@@ -6,7 +6,6 @@ Imported only where a bus has a spooler of the cluster. Knows membership and the
 from __future__ import annotations
 
 import errno
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,6 @@ from ipcmules.member.membership import Membership
 from ipcmules.spooler import clustered, keyed, names, outcomes, standing
 from ipcmules.spooler.attempts import Record
 from ipcmules.spooler.clustered import ClusterWriter
-from ipcmules.spooler.outcomes import End
 from ipcmules.spooler.request import Request
 from ipcmules.spooler.standing import Standing
 
@@ -82,20 +80,10 @@ def spool_unique(shown: str, request: Request, function: str, key: str, until: s
 def standing_of(answer: dict[str, Any], data: bytes) -> Standing:
     """How a task stands, of the carrier's answer."""
     record = Record(**answer["record"])
-    end = _end(data) if data else None
+    end = outcomes.parsed(data) if data else None
     if end is not None:
         return Standing(end.state, end=end)
     return Standing(answer["status"], answer["name"], 0, answer["due"], record)
-
-
-def _end(data: bytes) -> End | None:
-    head, _line, value = data.partition(b"\n")
-    try:
-        about = json.loads(head)
-        end = End(**{**about, "value": value})
-    except (ValueError, TypeError):
-        return None
-    return end if end.state in outcomes.STATES else None
 
 
 def ask_standing(directory: str, name: str) -> tuple[Standing, dict[str, Any] | None]:

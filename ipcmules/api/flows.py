@@ -138,11 +138,19 @@ class Whole:
         task |= {key: value for key, value in envelope.items() if value is not None}
         writer, _spools = spooling.target("" if spooler is None else str(spooler), "a chain or group")
         if writer.shown != writer.directory:
-            raise SpoolError(
-                "a chain or group is not for a spooler of the cluster, whose parts could be on several "
-                "hosts: name a spooler of this host; its functions may enqueue into the cluster's"
-            )
+            self.check_for_cluster()
         return spooling.spool(task)
+
+    def check_for_cluster(self) -> None:
+        """Raise SpoolError if a part cannot be a task of the cluster: before anything is enqueued."""
+        with importing:
+            from ipcmules.spooler import clustered
+
+        for part in (each for stage in self.stages for each in stage):
+            if isinstance(part, Whole):
+                part.check_for_cluster()
+            else:
+                clustered.check_function(part.function)
 
     def __repr__(self) -> str:
         return f"<{self.title}>"

@@ -114,7 +114,7 @@ def _peek(place: ClusterPlace, about: dict[str, Any], dead: bool) -> Peek:
         arguments, _end = codec.unpack(data)
     except codec.Malformed as error:
         problem = str(error) if len(data) == about["size"] else ""
-    state = peek.DEAD if dead else peek.RUNNING if about["host"] else peek.QUEUED
+    state = peek.DEAD if dead else peek.RUNNING if about["host"] or about["begun"] else peek.QUEUED
     written = names.fifo_key(about["name"])
     scheduled = state == peek.QUEUED and about["due"] > 0
     return Peek(

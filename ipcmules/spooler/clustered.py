@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from ipcmules.cluster.tasks import HAND, LEFT, TAKEN
 from ipcmules.errors import SpoolError
 from ipcmules.spooler import attempts, calls, claim, codec, names
+from ipcmules.spooler.calls import SpoolFunction
 from ipcmules.spooler.claim import Held, Refusal
 from ipcmules.spooler.enqueue import Writer
 from ipcmules.spooler.request import Request
@@ -60,7 +61,13 @@ def check(head: bytes, body: bytes | memoryview) -> None:
         )
     arguments, _end = codec.unpack(head)
     function = calls.find(dict(arguments))
-    if function is not None and function.manner is not None and function.manner.is_limited:
+    if function is not None:
+        check_function(function)
+
+
+def check_function(function: SpoolFunction) -> None:
+    """Raise SpoolError for a function none of whose tasks can be the cluster's."""
+    if function.manner is not None and function.manner.is_limited:
         raise SpoolError(
             f"{function.name}() has rate= or concurrency=, which count on one host only: no task of it "
             "can be the cluster's; enqueue it into a spooler of this host, or leave them out"

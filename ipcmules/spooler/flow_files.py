@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ipcmules.kernel import files
@@ -41,11 +42,25 @@ class State(NamedTuple):
         """The names of the tasks of a stage."""
         return [part_name(self.name, stage, number) for number in range(self.sizes[stage])]
 
+    def all_parts(self) -> Iterator[str]:
+        """The names of the tasks of all stages that were begun."""
+        for stage in range(self.stage + 1):
+            yield from self.parts(stage)
+
 
 def part_name(name: str, stage: int, number: int) -> str:
     """The name of a part's task. name: of the whole, relative to the directory, with its priority."""
     first, seconds, microseconds = name.rsplit("_", 2)
     return f"{first}-{stage}.{number}_{seconds}_{microseconds}"
+
+
+def place_of(part: str) -> tuple[int, int] | None:
+    """Of which stage a part is, and which of its tasks, by its name; None for what is no part's name."""
+    try:
+        stage, number = part.rsplit("_", 2)[0].rpartition("-")[2].split(".")
+        return int(stage), int(number)
+    except ValueError:
+        return None
 
 
 def state_of(directory: str, name: str) -> str:
@@ -62,11 +77,19 @@ def read(path: str) -> State | None:
     """A state by its path, None where there is none that makes sense."""
     try:
         with open(path, "rb") as file:
-            data = json.load(file)
+            return parsed(file.read())
+    except OSError:
+        return None
+
+
+def parsed(text: bytes) -> State | None:
+    """A state as it is written, None where it makes no sense."""
+    try:
+        data = json.loads(text)
         name = str(data["name"])
         sizes = [int(each) for each in data["sizes"]]
         found = State(name, int(data["stage"]), bool(data["written"]), sizes)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return found if names.is_inside(name) and 0 <= found.stage < len(sizes) else None
 
@@ -77,6 +100,13 @@ def write(directory: str, state: State) -> None:
     os.makedirs(where, mode=0o700, exist_ok=True)
     data = json.dumps(state._asdict()).encode()
     files.replace(state_of(directory, state.name), data, temporary=f"{where}/{names.new_name(names.WRITING)}")
+
+
+def kin(arguments: Mapping[bytes, bytes]) -> tuple[bool, str]:
+    """Of a task: whether it is a whole, and the name of the one whose part it is, '' for none."""
+    whole = os.fsdecode(arguments.get(KEY, b""))
+    is_whole = arguments.get(b"ipcmules_name") == NAME.encode()
+    return is_whole, whole if whole and names.is_inside(whole) else ""
 
 
 def has_begun(directory: str, name: str) -> bool:

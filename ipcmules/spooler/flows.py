@@ -2,7 +2,8 @@
 
 That function (advance) writes the tasks of a stage, is put off until they are over, and goes on to the next;
 what it returns is the result of the whole. The tasks have names made of its own: whoever is killed at any
-step, the next run finds what is there and does the rest. Knows files; who runs tasks runs the whole, too.
+step, the next run finds what is there and does the rest. Knows what a place of tasks is (flow_places.py); who
+runs tasks runs the whole, too.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ipcmules.errors import Retry
-from ipcmules.kernel import files
-from ipcmules.spooler import arguments, calls, cancelling, codec, flow_files, names, outcomes, standing
+from ipcmules.errors import Retry, SpoolError
+from ipcmules.spooler import arguments, calls, cancelling, flow_files, flow_places, names, outcomes, standing
 from ipcmules.spooler.current import CurrentTask, current_task
-from ipcmules.spooler.enqueue import Writer
 from ipcmules.spooler.flow_files import NAME, State
+from ipcmules.spooler.flow_places import Place
 from ipcmules.spooler.manner import Manner
+from ipcmules.spooler.standing import Standing
 
 #: The result of the whole is kept so long, seconds.
 KEEP = 7 * 86400.0
@@ -64,15 +65,12 @@ def task_of(title: str, plan: Mapping[str, Any]) -> dict[str, Any]:
 class _Flow:
     """One whole, whose task this process has."""
 
-    def __init__(self, directory: str, name: str, plan: Mapping[str, Any]) -> None:
-        self._directory = directory
-        self._writer = Writer(directory, make=False)
+    def __init__(self, place: Place, name: str, plan: Mapping[str, Any]) -> None:
+        self._place = place
         self.stages = [[Part(*part) for part in stage] for stage in plan["stages"]]
         self._many: list[bool] = plan["many"]
         self._given: bytes | None = plan["given"]
-        self.state = flow_files.read(flow_files.state_of(directory, name)) or State(
-            name, 0, False, [len(stage) for stage in self.stages]
-        )
+        self.state = place.state() or State(name, 0, False, [len(stage) for stage in self.stages])
 
     @property
     def titles(self) -> str:
@@ -86,7 +84,7 @@ class _Flow:
 
     def _save(self, **changes: Any) -> None:
         self.state = self.state._replace(**changes)
-        flow_files.write(self._directory, self.state)
+        self._place.save(self.state, self.titles)
 
     def go_on(self) -> None:
         """To the next stage."""
@@ -97,19 +95,24 @@ class _Flow:
 
         A task that is nowhere was not written yet, or its end could not be said: only until `written`.
         """
-        directory, whole = self._directory, self.state.name
+        place = self._place
         self._save()
-        flow_files.clear_marks(directory, whole)
+        place.clear_marks()
         value = self._value_before()
-        found = [(name, part, standing.of(directory, name).status) for name, part in self._parts()]
+        found = self._standings()
         # All marks before the first task: the last mark that goes says that all are over.
-        for name, _part, status in found:
-            if status not in standing.OVER or status == standing.UNKNOWN:
-                flow_files.mark(directory, whole, name)
-        for name, part, status in found:
-            if status == standing.UNKNOWN:
+        for name, _part, each in found:
+            if each.status not in standing.OVER or each.status == standing.UNKNOWN:
+                place.mark(name)
+        for name, part, each in found:
+            if each.status == standing.UNKNOWN:
                 self._put(name, part, value)
         self._save(written=True)
+
+    def _standings(self) -> list[tuple[str, Part, Standing]]:
+        parts = self._parts()
+        stands = self._place.standings([name for name, _part in parts])
+        return [(name, part, each) for (name, part), each in zip(parts, stands, strict=True)]
 
     def _put(self, name: str, part: Part, value: bytes | None) -> None:
         task: dict[Any, Any] = dict(part.task)
@@ -119,10 +122,13 @@ class _Flow:
             task = arguments.with_first(task, pickle.loads(value))
         # As its name tells the time of the whole: when its function's `expires` begins.
         task["at"] = f"{time.time():.6f}"
-        body = task.pop("body", b"")
         task[flow_files.KEY] = os.fsencode(self.state.name)
-        self._writer.put(codec.pack(task), body, 0, os.path.dirname(name), names.bare(name))
-        flow_files.wake(self._directory, name)
+        try:
+            self._place.put(name, task)
+        except OSError:
+            raise
+        except SpoolError as error:
+            raise FlowError(f"{part.title}, task {names.id_of(name)}, cannot be enqueued: {error}") from error
 
     def _value_before(self) -> bytes | None:
         """What the stage before came to, pickled, where a part of this one takes it; None for nothing."""
@@ -136,7 +142,7 @@ class _Flow:
         return found if self._many[stage] else found[0]
 
     def _value_of(self, name: str) -> Any:
-        end = outcomes.read(self._directory, name)
+        end = self._place.end(name)
         if end is None or end.state != outcomes.SUCCEEDED:
             raise FlowError(f"the result of {names.id_of(name)} is not there any more")
         if not end.encoding:
@@ -146,8 +152,7 @@ class _Flow:
     def is_over(self) -> bool:
         """True if the tasks of this stage have succeeded. Raises FlowError if one will not."""
         waits = False
-        for name, part in self._parts():
-            found = standing.of(self._directory, name)
+        for name, part, found in self._standings():
             if found.status == outcomes.SUCCEEDED:
                 continue
             if found.status in standing.OVER:
@@ -166,7 +171,8 @@ def advance(task: dict[Any, Any]) -> Any:
     """
     current = current_task()
     assert current is not None
-    flow = _Flow(current.directory, current.name, pickle.loads(task["body"]))
+    place = flow_places.of(current.directory, current.name, str(task.get("priority", "")))
+    flow = _Flow(place, current.name, pickle.loads(task["body"]))
     while True:
         if not flow.state.written:
             flow.write()
@@ -180,13 +186,8 @@ def advance(task: dict[Any, Any]) -> Any:
 
 
 def _after(current: CurrentTask, _returned: Any) -> None:
-    """The whole has succeeded: nobody asks for its parts any more."""
-    state = flow_files.read(flow_files.state_of(current.directory, current.name))
-    if state is not None:
-        for stage in range(len(state.sizes)):
-            for part in state.parts(stage):
-                files.remove(f"{current.directory}/{names.result_of(part)}")
-    flow_files.forget(current.directory, current.name)
+    """The whole has succeeded."""
+    flow_places.of(current.directory, current.name).forget()
 
 
 FUNCTION = calls.SpoolFunction(
@@ -201,7 +202,10 @@ FUNCTION = calls.SpoolFunction(
 
 
 def cancel_parts(directory: str, name: str) -> None:
-    """A whole was cancelled: its parts that wait are, too; those that run are asked. Raises OSError."""
+    """A whole in files was cancelled: its parts that wait are, too; those that run are asked.
+
+    Raises OSError.
+    """
     state = flow_files.read(flow_files.state_of(directory, name))
     if state is None:
         return

@@ -107,13 +107,7 @@ def write(directory: str, name: str, end: End, keep: float) -> None:
 
     name: the task's, relative to the directory.
     """
-    with importing:
-        import json
-
-    about = end._asdict()
-    del about["value"]
-    about["reason"] = end.reason[:_LONGEST_REASON]
-    data, until = json.dumps(about).encode() + b"\n" + end.value, end.time + keep
+    data, until = packed(end), end.time + keep
     result = names.result_of(name)
     try:
         if put_at_once(f"{directory}/{result}", data, until):
@@ -121,6 +115,17 @@ def write(directory: str, name: str, end: End, keep: float) -> None:
     except FileNotFoundError:
         pass
     put(directory, result, data, until)
+
+
+def packed(end: End) -> bytes:
+    """What a file in results/ has; the reverse of parsed()."""
+    with importing:
+        import json
+
+    about = end._asdict()
+    del about["value"]
+    about["reason"] = end.reason[:_LONGEST_REASON]
+    return json.dumps(about).encode() + b"\n" + end.value
 
 
 def put_at_once(path: str, data: bytes, until: float, open_: Callable[..., int] = os.open) -> bool:
@@ -208,12 +213,15 @@ def read(directory: str, name: str) -> End | None:
 
     Raises AccessError where others can write to the file, or to its directory: a value may be unpickled.
     """
+    data = take(directory, names.result_of(name))
+    return None if data is None else parsed(data)
+
+
+def parsed(data: bytes) -> End | None:
+    """What a file in results/ says; None where it makes no sense."""
     with importing:
         import json
 
-    data = take(directory, names.result_of(name))
-    if data is None:
-        return None
     head, _line, value = data.partition(b"\n")
     try:
         about = json.loads(head)

@@ -52,6 +52,10 @@ class TaskNames:
         """Where is said how a task stands."""
         return f"ipcmules.{self._cluster}.state.{spooler if spooler == '*' else plain(spooler)}.{part}"
 
+    def flow(self, spooler: str, name: str) -> str:
+        """Where is said how far a chain or group is: among the states, as no task is called so."""
+        return self.state(spooler, f"~flow~{own_part(name)}")
+
     @property
     def dead_stream(self) -> str:
         """The stream of dead tasks."""

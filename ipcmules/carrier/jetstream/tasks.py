@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import nats.errors
@@ -37,6 +38,11 @@ _NAME, _DUE, _RECORD, _UNTIL = "Ipcmules-Task", "Ipcmules-Due", "Ipcmules-Record
 _STATE = "Ipcmules-State"
 _ID, _EXPECTED, _TTL = "Nats-Msg-Id", "Nats-Expected-Last-Subject-Sequence", "Nats-TTL"
 _EXPECTED_WHERE = "Nats-Expected-Last-Subject-Sequence-Subject"
+
+#: How far a chain or group is, is kept so long, seconds: for who retries a dead one, or waits for a part.
+_FLOW = 366 * 86400
+#: So much is forgotten at once.
+_TOGETHER = 16
 
 
 class Tasks:
@@ -129,18 +135,20 @@ class Tasks:
         said = json.dumps({"spooler": spooler, "priority": priority}).encode()
         await self._connection.client.publish(self._names.word_to_all, said)
 
-    async def _publish(self, subject: str, body: bytes, headers: dict[str, str], seconds: float) -> None:
+    async def _publish(self, subject: str, body: bytes, headers: dict[str, str], seconds: float) -> int:
         try:
-            await publishing.publish(self._connection, subject, body, headers, seconds)
+            return await publishing.publish(self._connection, subject, body, headers, seconds)
         except Overtaken as error:
-            if error.again and await self._is_ours(subject, headers[_ID]):
-                return  # of a former try, whose answer was lost
+            ours = await self._ours(subject, headers[_ID]) if error.again else 0
+            if ours:
+                return ours  # of a former try, whose answer was lost
             raise Superseded from None
 
-    async def _is_ours(self, subject: str, called: str) -> bool:
+    async def _ours(self, subject: str, called: str) -> int:
+        """The sequence number of the last message of a subject, if it is called so; else 0."""
         stream = await self._connection.asked(self._connection.context.find_stream_name_by_subject(subject))
         found = await self._last(stream, subject)
-        return found is not None and (found.headers or {}).get(_ID) == called
+        return found.seq or 0 if found is not None and (found.headers or {}).get(_ID) == called else 0
 
     # Taking
 
@@ -193,6 +201,30 @@ class Tasks:
             return None
         what, host, place, since, record = json.loads((found.headers or {})[_STATE])
         return State(what, host, place, since, values.unpacked(record), found.data or b"")
+
+    # Chains and groups
+
+    async def flow(self, spooler: str, name: str) -> tuple[bytes, int]:
+        """See TaskEngine."""
+        found = await self._last(self._names.states, self._names.flow(spooler, name))
+        return (b"", 0) if found is None else (found.data or b"", found.seq or 0)
+
+    async def save_flow(self, spooler: str, name: str, data: bytes, version: int) -> int:
+        """See TaskEngine."""
+        called = f"flow-{own_part(name)}-{version}-{os.urandom(8).hex()}"
+        headers = {_ID: called, _EXPECTED: str(version), _TTL: f"{_FLOW}s"}
+        return await self._publish(self._names.flow(spooler, name), data, headers, 10.0)
+
+    async def forget_flow(self, spooler: str, name: str, parts: Iterable[str]) -> None:
+        """See TaskEngine."""
+        subjects = [self._names.state(spooler, own_part(each)) for each in parts]
+        for start in range(0, len(subjects), _TOGETHER):
+            await asyncio.gather(*map(self._purge, subjects[start : start + _TOGETHER]))
+        await self._purge(self._names.flow(spooler, name))
+
+    async def _purge(self, subject: str) -> None:
+        context = self._connection.context
+        await self._connection.asked(context.purge_stream(self._names.states, subject=subject))
 
     # Looking
 

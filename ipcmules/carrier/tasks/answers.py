@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
+from ipcmules.bus import log
 from ipcmules.carrier.engine import Refused
+from ipcmules.carrier.tasks.flow_answers import FlowAnswers
+from ipcmules.carrier.tasks.flows import Flows, kin_of
 from ipcmules.carrier.tasks.spooler import ClusterSpooler
 from ipcmules.carrier.tasks.values import State, Stored, Superseded, TaskEngine
 from ipcmules.cluster.tasks import OUT
@@ -26,6 +28,8 @@ Answer = tuple[dict[str, Any], bytes]
 
 #: One try to tell the cluster, seconds.
 _TRY = 5.0
+#: It may move so often while it is cancelled.
+_MOVES = 5
 #: Of a task in a list so many bytes are told: its function is among the first.
 _SHORT = 4096
 
@@ -34,12 +38,19 @@ class Answers:
     """Of the spoolers that this bus knows. here: those that run here."""
 
     def __init__(
-        self, engine: TaskEngine, known: tuple[SpoolDir, ...], here: dict[str, ClusterSpooler], host: str
+        self,
+        engine: TaskEngine,
+        known: tuple[SpoolDir, ...],
+        here: dict[str, ClusterSpooler],
+        host: str,
+        flows: Flows,
     ) -> None:
         self._engine = engine
         self._known = {each.name: each for each in known}
         self._here = here
         self._host = host
+        #: What other hosts have said, and is being done.
+        self._words: set[asyncio.Task[None]] = set()
         self._answers: dict[str, Callable[[dict[str, Any], bytes], Awaitable[Answer]]] = {
             "task": self._task,
             "task-unique": self._unique,
@@ -47,7 +58,10 @@ class Answers:
             "task-list": self._list,
             "task-retry": self._retry,
             "task-drop": self._drop,
+            **FlowAnswers(engine).answers,
         }
+        self._flows = flows
+        flows.cancel = self._cancel_one
         engine.on_word(self._heed)
 
     def knows(self, question: dict[str, Any]) -> bool:
@@ -68,9 +82,22 @@ class Answers:
         return {each: await self._engine.counts(each) for each in self._known}
 
     def _heed(self, said: dict[str, Any]) -> None:
-        spooler = self._here.get(str(said.get("of")))
+        of, name = str(said.get("of")), str(said.get("name"))
+        spooler = self._here.get(of)
         if said.get("do") == "cancel" and spooler is not None:
-            spooler.cancel(str(said["name"]))
+            spooler.cancel(name)
+        if said.get("do") == "wake" and spooler is not None:
+            self._go(self._flows.wake(of, name))
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._words.add(task)
+        task.add_done_callback(self._heeded)
+
+    def _heeded(self, task: asyncio.Task[None]) -> None:
+        self._words.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.event("error", f"what another host said: {task.exception()!r}")
 
     # One task
 
@@ -80,7 +107,10 @@ class Answers:
         stored = None if due is not None else await self._engine.find(spooler, name)
         if due is not None or stored is not None:
             state = None if stored is None else await self._engine.state(spooler, name)
-            return self._of(spooler, stored or Stored(spooler, name, b"", due or 0.0), state)
+            answer, data = self._of(spooler, stored or Stored(spooler, name, b"", due or 0.0), state)
+            if stored is not None and not data and kin_of(stored.data)[0]:
+                answer |= await self._whole(stored)
+            return answer, data
         state = await self._engine.state(spooler, name)
         if state is not None and state.what == "ended":
             return _said(standing.UNKNOWN, Stored(spooler, name, b"")), state.data
@@ -97,6 +127,11 @@ class Answers:
             found = _said(standing.RUNNING, replace(task, record=state.record))
             return found | {"host": state.host, "progress": progress}, b""
         return _said(_status(task), task), b""
+
+    async def _whole(self, task: Stored) -> dict[str, Any]:
+        """Of a chain or group: it runs by its parts."""
+        begun = {"status": standing.RUNNING} if task.record.returned else {}
+        return {"progress": await self._flows.progress(task.spooler, task.name), **begun}
 
     def _waits_here(self, spooler: str, name: str) -> float | None:
         """When a task is due that has not gone to the cluster yet; 0.0 for now, None for none."""
@@ -115,14 +150,32 @@ class Answers:
     # Ended by people
 
     async def _cancel(self, question: dict[str, Any], _body: bytes) -> Answer:
-        spooler, name = question["of"], question["name"]
+        return {"said": await self._cancel_one(question["of"], question["name"])}, b""
+
+    async def _cancel_one(self, spooler: str, name: str) -> str:
         was_here = self._take_out(spooler, name)
-        task = await self._engine.find(spooler, name)  # it may have been published all the same
-        if task is None and was_here:
+        for _move in range(_MOVES):
+            task = await self._engine.find(spooler, name)  # it may have been published all the same
+            if task is None:
+                return await self._cancel_none(spooler, name, was_here)
+            said = await self._cancel_stored(task)
+            if said:
+                return said
+        return "asked"  # it moved; who asks does so again
+
+    async def _cancel_none(self, spooler: str, name: str, was_here: bool) -> str:
+        if was_here:
             await self._say_cancelled(spooler, name, 0)
-            return {"said": "cancelled"}, b""
-        if task is None:
-            return {"said": "over"}, b""
+            return "cancelled"
+        state = await self._engine.state(spooler, name)
+        end = outcomes.parsed(state.data) if state is not None and state.what == "ended" else None
+        if end is not None and end.state == outcomes.CANCELLED:  # who did so may have died before its parts
+            await self._flows.cancel_parts(spooler, name)
+        return "over"
+
+    async def _cancel_stored(self, task: Stored) -> str:
+        """What was done; '' where it has just moved."""
+        spooler, name = task.spooler, task.name
         state = await self._engine.state(spooler, name)
         if state is not None and state.what == "runs" and state.place == task.place:
             word = {"do": "cancel", "of": spooler, "name": name}
@@ -130,11 +183,16 @@ class Answers:
                 self._heed(word)
             else:
                 await self._engine.tell(state.host, word)
-            return {"said": "asked"}, b""
+            return "asked"
         if not await self._engine.remove(task):
-            return {"said": "asked"}, b""  # it moved; who asks does so again
+            return ""
         await self._say_cancelled(spooler, name, task.record.attempts)
-        return {"said": "cancelled"}, b""
+        is_whole, whole = kin_of(task.data)
+        if is_whole:
+            await self._flows.cancel_parts(spooler, name)
+        if whole:
+            await self._flows.over(spooler, name, whole, False)
+        return "cancelled"
 
     def _take_out(self, spooler: str, name: str) -> bool:
         path = f"{self._known[spooler].directory}/{OUT}/{name}"
@@ -151,9 +209,7 @@ class Answers:
 
     async def _say_cancelled(self, spooler: str, name: str, count: int) -> None:
         end = End(outcomes.CANCELLED, time.time(), count, reason="it was cancelled")
-        about = end._asdict()
-        del about["value"]
-        state = State("ended", self._host, data=json.dumps(about).encode() + b"\n")
+        state = State("ended", self._host, data=outcomes.packed(end))
         await self._engine.say(spooler, name, state, outcomes.KEEP)
 
     async def _retry(self, question: dict[str, Any], _body: bytes) -> Answer:
@@ -178,9 +234,17 @@ class Answers:
     async def _drop(self, question: dict[str, Any], _body: bytes) -> Answer:
         spooler, name = question["of"], question["name"]
         if question["dead"]:
+            task = await self._engine.find_dead(spooler, name)
             await self._engine.remove_dead(spooler, name)
-        elif not await self._engine.remove(await self._idle(spooler, name)):
-            raise Refused("it has just been taken, or ended")
+        else:
+            task = await self._idle(spooler, name)
+            if not await self._engine.remove(task):
+                raise Refused("it has just been taken, or ended")
+        is_whole, whole = kin_of(task.data) if task is not None else (False, "")
+        if is_whole:
+            await self._flows.forget(spooler, name)
+        if whole:
+            await self._flows.over(spooler, name, whole, False)
         return {"said": "dropped"}, b""
 
     async def _idle(self, spooler: str, name: str) -> Stored:
@@ -245,5 +309,6 @@ def _listed(task: Stored, state: State | None, whole: bool) -> dict[str, Any]:
         "host": state.host if runs and state is not None else "",
         "record": record._asdict(),
         "priority": priority,
+        "begun": kin_of(task.data)[0] and task.record.returned > 0,
         "data": base64.b64encode(data).decode(),
     }

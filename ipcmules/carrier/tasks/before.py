@@ -31,6 +31,15 @@ class Before:
             return False
         return found is not None and found.place != task.place
 
+    async def end(self, task: Stored) -> bytes | None:
+        """What was told of its end, by a host that died before it could remove this version, or that was
+        overtaken; None for nothing. For a task of which that is kept long enough."""
+        try:
+            state = await self._engine.state(self._spooler, task.name)
+        except Away:
+            return None
+        return state.data if state is not None and state.what == "ended" else None
+
     async def failures(self, task: Stored) -> Record:
         """Its failures, where a host had it before: one more, unless that handed it back."""
         try:

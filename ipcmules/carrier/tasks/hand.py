@@ -42,6 +42,11 @@ class Here:
     #: In which start of the machine it came.
     boot: str = field(default_factory=lambda: boot().hex())
     arriving: bool = field(default=False, compare=False)
+    #: It is a chain or group; whose part it is, '' for none.
+    is_whole: bool = False
+    whole: str = ""
+    #: A part of it was told to be over while it was here: it is to be run again at once.
+    woken: bool = field(default=False, compare=False)
 
 
 class HandDir:
@@ -188,6 +193,8 @@ class HandDir:
         try:
             os.unlink(held.path)
             attempts.remove(held.path)
+            directory, name = os.path.split(held.path)
+            outcomes.forget(directory, names.progress_of(name))
         finally:
             claim.release(held)
 
@@ -207,6 +214,10 @@ class HandDir:
         except OSError:
             pass  # somebody else did
 
+    def drop_end(self, name: str) -> None:
+        """The cluster has what was said of a task's end."""
+        outcomes.forget(self.directory, names.result_of(name))
+
     def end(self, name: str) -> tuple[bytes, float] | None:
         """What is said of a task's end, and for how many seconds more."""
         found = names.result_of(name)
@@ -225,6 +236,7 @@ def _packed(here: Here) -> bytes:
         "due": here.due,
         "until": here.until,
         "boot": here.boot,
+        "flow": [here.is_whole, here.whole],
     }
     records = {"stored": here.stored._asdict(), "given": here.given._asdict()}
     return json.dumps(about | records).encode()
@@ -232,6 +244,7 @@ def _packed(here: Here) -> bytes:
 
 def _unpacked(name: str, text: str) -> Here:
     data = json.loads(text)
+    is_whole, whole = data.get("flow", (False, ""))
     return Here(
         name,
         str(data["token"]),
@@ -241,4 +254,6 @@ def _unpacked(name: str, text: str) -> Here:
         Record(**data["stored"]),
         Record(**data["given"]),
         str(data["boot"]),
+        is_whole=bool(is_whole),
+        whole=str(whole),
     )

@@ -20,6 +20,7 @@ from ipcmules.bus import log
 from ipcmules.bus.table import H_STATE, READY, STARTING
 from ipcmules.carrier.engine import Away, Refused
 from ipcmules.carrier.tasks.before import Before
+from ipcmules.carrier.tasks.flows import Flows, kin_of
 from ipcmules.carrier.tasks.hand import AGAIN, ELSEWHERE, GONE, RUNS, WAITS, HandDir, Here
 from ipcmules.carrier.tasks.telling import Busy, Telling
 from ipcmules.carrier.tasks.values import FREE, Delivery, Stored, TaskEngine
@@ -59,7 +60,9 @@ class Seat:
 class ClusterSpooler:
     """See above. spool: its directory, in which `hand` is that of the spoolers."""
 
-    def __init__(self, member: Membership, engine: TaskEngine, spool: SpoolDir, host: str) -> None:
+    def __init__(
+        self, member: Membership, engine: TaskEngine, spool: SpoolDir, host: str, flows: Flows
+    ) -> None:
         config = member.description.config
         self.name = spool.name
         self._member = member
@@ -68,7 +71,9 @@ class ClusterSpooler:
         self._hand = HandDir(spool.directory)
         self._deadline = config.cluster_deadline
         self._before = Before(engine, spool.name, self._deadline)
-        self._telling = Telling(engine, self._hand, spool.name, host)
+        self._telling = Telling(engine, self._hand, spool.name, host, flows)
+        self._flows = flows
+        flows.here[spool.name] = self._wake
         self._policy = Policy(config.spooler_max_attempts)
         self.seats = (spool.processes or config.spooler_processes) * config.spooler_async
         self.here: dict[str, Seat] = {}
@@ -89,6 +94,7 @@ class ClusterSpooler:
         """Go on with what a predecessor had, and take what comes."""
         self._watch()
         for here in self._hand.known():
+            here.woken = here.is_whole  # what the predecessor was told it did not write down
             seat = self.here[here.name] = Seat(here)
             if self._hand.left(here):
                 self._go(self._hand_on(seat))
@@ -208,20 +214,28 @@ class ClusterSpooler:
         if task.until == STARTED:
             await self._free(delivery, task)
             return
+        kin = kin_of(task.data)
+        end = await self._before.end(task) if any(kin) else None
+        if end is not None:
+            await self._telling.ended(task.name, delivery.token, *kin, end)
+            return
         given = task.record
         if delivery.deliveries > 1:
             given = await self._before.failures(task)
             if self._policy.exhausted(given.attempts) and given != task.record:
                 await self._telling.bury(replace(task, record=given))
                 await engine.done(delivery.token)
+                if kin[1]:
+                    await self._flows.over(self.name, task.name, kin[1], False)
                 return
-        await self._give(delivery, task, given)
+        await self._give(delivery, task, given, kin)
 
-    async def _give(self, delivery: Delivery, task: Stored, given: Record) -> None:
+    async def _give(self, delivery: Delivery, task: Stored, given: Record, kin: tuple[bool, str]) -> None:
         if self._closing:
             await self._engine.back(delivery.token)
             return
         here = Here(task.name, delivery.token, delivery.place, task.due, task.until, task.record, given)
+        here.is_whole, here.whole = kin
         seat = self.here[task.name] = Seat(here)
         self._telling.runs(here)
         try:
@@ -333,8 +347,10 @@ class ClusterSpooler:
         """Nothing is to be done about a task any more. ours: False where another carrier answers for it."""
         if self._is_here(seat):
             if ours:
-                self._hand.forget(seat.here.name)
+                self._telling.forget(seat.here)
             del self.here[seat.here.name]
+            if seat.here.woken:  # it may have been told so after it was put back
+                self._go(self._flows.wake(self.name, seat.here.name))
         self._freed.set()
 
     async def _hand_on(self, seat: Seat) -> None:
@@ -348,6 +364,13 @@ class ClusterSpooler:
             except Away:
                 await asyncio.sleep(_PAUSE)
         self._forget(seat)
+
+    def _wake(self, name: str) -> bool:
+        """A chain or group is to be run again, at once; False where it is not here."""
+        seat = self.here.get(name)
+        if seat is not None:
+            seat.here.woken = True
+        return seat is not None
 
     def cancel(self, name: str) -> None:
         """Somebody asked to cancel a task that is here."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 
 from ipcmules.carrier.tasks.answers import Answers
+from ipcmules.carrier.tasks.flows import Flows
 from ipcmules.carrier.tasks.out import Out
 from ipcmules.carrier.tasks.spooler import ClusterSpooler
 from ipcmules.carrier.tasks.values import TaskEngine
@@ -18,10 +19,13 @@ class Spoolers:
     def __init__(self, member: Membership, engine: TaskEngine, host: str) -> None:
         known = member.description.config.cluster_spoolers
         self._out = [Out(engine, each) for each in known]
+        flows = Flows(engine, host)
         self._here = {
-            each.name: ClusterSpooler(member, engine, each, host) for each in known if not each.external
+            each.name: ClusterSpooler(member, engine, each, host, flows)
+            for each in known
+            if not each.external
         }
-        self.answers = Answers(engine, known, self._here, host)
+        self.answers = Answers(engine, known, self._here, host, flows)
 
     def begin(self) -> None:
         """Go on with what a predecessor had, and take what comes."""

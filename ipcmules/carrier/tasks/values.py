@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -109,6 +110,15 @@ class TaskEngine(Protocol):
 
     async def state(self, spooler: str, name: str) -> State | None:
         """What was last said of a task."""
+
+    async def flow(self, spooler: str, name: str) -> tuple[bytes, int]:
+        """How far a chain or group is, and which version of that this is; b'', 0 where nothing is said."""
+
+    async def save_flow(self, spooler: str, name: str, data: bytes, version: int) -> int:
+        """Say how far a chain or group is, after that version; the new one. Raises Superseded."""
+
+    async def forget_flow(self, spooler: str, name: str, parts: Iterable[str]) -> None:
+        """Forget how parts stood, and then how far the whole is."""
 
     async def find(self, spooler: str, name: str) -> Stored | None:
         """The task that is stored by that name."""

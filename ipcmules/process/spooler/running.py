@@ -21,7 +21,7 @@ from ipcmules.process.spooler.ending import Ending
 from ipcmules.process.spooler.outcome import DONE, GONE, STARTED, TAKEN, Outcome, Terms
 from ipcmules.process.spooler.quick import Quick, Taken
 from ipcmules.process.spooler.run import Run
-from ipcmules.spooler import calls, claim, current, flow_files
+from ipcmules.spooler import calls, claim, current, flow_files, flow_places
 from ipcmules.spooler.attempts import DEFAULT, NONE, Policy
 from ipcmules.spooler.calls import SpoolFunction
 from ipcmules.spooler.claim import Held, Refusal
@@ -294,7 +294,7 @@ class Runner:
         run it any more: who wakes it before that may not have been heard."""
         assert outcome.by is not None
         name = outcome.by.key
-        if flow_files.is_waiting(self.store.path, name):
+        if flow_places.is_elsewhere(self.store.path) or flow_files.is_waiting(self.store.path, name):
             return outcome.when
         flow_files.wake(self.store.path, name)
         return time.time()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ipcmules.bus import log, table
 from ipcmules.bus.config import BusConfig
+from ipcmules.cluster import tasks
 from ipcmules.member.membership import Membership
 from ipcmules.process import database, dispatch
 from ipcmules.process.spooler.agenda import Agenda
@@ -29,7 +30,7 @@ from ipcmules.process.spooler.run import Run
 from ipcmules.process.spooler.running import Runner
 from ipcmules.process.spooler.siblings import Siblings
 from ipcmules.process.spooler.waking import Waking
-from ipcmules.spooler import calls, names
+from ipcmules.spooler import calls, flow_places, names
 from ipcmules.spooler.calls import SpoolFunction
 from ipcmules.spooler.figures import Recorder
 from ipcmules.spooler.in_hand import Hand
@@ -67,6 +68,20 @@ def _scheduled(config: BusConfig, directory: str) -> list[SpoolFunction]:
     return found
 
 
+def _place_flows(member: Membership, directory: str, store: Store) -> None:
+    """The chains and groups of a spooler of the cluster have their parts there."""
+    spool = tasks.named(member.description.config, directory)
+    if spool is None:
+        return
+
+    def opened(name: str, priority: str) -> flow_places.Place:
+        from ipcmules.spooler.flow_cluster import ClusterPlace
+
+        return ClusterPlace(member.where, spool.name, name, priority)
+
+    flow_places.register(store.path, opened)
+
+
 class Loop:
     """One spooler's. number: that of its directory, from 1."""
 
@@ -90,6 +105,7 @@ class Loop:
         self._pausing = Pausing(member, number, directory)
         self._waking = waking
         store = Store(directory, config.spooler_ordered)
+        _place_flows(member, directory, store)
         self._hand = Hand(store.path)
         terms = Terms(
             config.spooler_max_attempts,
