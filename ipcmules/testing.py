@@ -22,6 +22,7 @@ from ipcmules.api.handles import Progress
 from ipcmules.api.handles import Task as Handle
 from ipcmules.errors import Drop, LockError, Retry, UnknownTarget
 from ipcmules.functions import coroutines
+from ipcmules.kernel.printable import worded
 from ipcmules.member import inlining, membership
 from ipcmules.process import hooks
 from ipcmules.process.spooler import manners
@@ -161,7 +162,7 @@ class Inline:
         except Retry:
             return calls.RETRY
         except Drop as error:
-            handle.end = End(outcomes.CANCELLED, time.time(), reason=str(error))
+            handle.end = End(outcomes.CANCELLED, time.time(), reason=worded(error))
             return None
         except Exception as error:
             manners.tell(function, FAILED, task, error)

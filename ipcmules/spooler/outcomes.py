@@ -17,6 +17,7 @@ from ipcmules.errors import AccessError
 from ipcmules.kernel import files, ownership
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.kernel.interruption import opened
+from ipcmules.kernel.printable import worded
 from ipcmules.spooler import names
 from ipcmules.spooler.directory import problem_below
 
@@ -58,7 +59,7 @@ def pack(value: Any) -> tuple[str, bytes, str]:
     try:
         encoding, data = (_JSON, _as_json(value)) if _is_plain(value) else (_PICKLE, _pickled(value))
     except Exception as error:  # whatever a value's own pickling raises
-        return _NONE, b"", f"what it returned cannot be pickled: {error}"
+        return _NONE, b"", f"what it returned cannot be pickled: {worded(error)}"
     if len(data) > LONGEST:
         return _NONE, b"", f"what it returned takes {len(data)} bytes, and at most {LONGEST} are kept"
     return encoding, data, ""

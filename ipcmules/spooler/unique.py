@@ -106,7 +106,7 @@ def _taken(path: str, key: str) -> str:
 
 def _write(writer: Writer, file: int, name: str, function: str, key: str) -> None:
     """Say whose the key is; the rest is for people."""
-    data = f"{name}\n{function}\n{key[:256]}\n".encode("utf-8", "surrogateescape")
+    data = os.fsencode(name) + f"\n{function}\n{key[:256]}\n".encode("utf-8", "backslashreplace")
     try:
         os.pwrite(file, data, 0)
         os.ftruncate(file, len(data))
