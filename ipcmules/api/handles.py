@@ -242,7 +242,9 @@ class Task(str):
             with importing:
                 from ipcmules.kernel.printable import worded
 
-            raise TaskUnknown(f"task {self.id} succeeded, but its result cannot be read: {worded(error)}") from error
+            raise TaskUnknown(
+                f"task {self.id} succeeded, but its result cannot be read: {worded(error)}"
+            ) from error
 
     def _no_result(self, found: Standing) -> TaskError:
         with importing:

@@ -188,7 +188,8 @@ class SpoolFunction:
             raise
         except Exception as error:  # whatever an argument's own pickling raises
             raise SpoolError(
-                f"a call of {self.name}() cannot be enqueued: {worded(error)}; give it arguments that pickle carries"
+                f"a call of {self.name}() cannot be enqueued: {worded(error)}; give it arguments that pickle "
+                "carries"
             ) from error
 
     def run(self, env: Mapping[Any, Any]) -> int:

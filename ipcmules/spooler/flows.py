@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ipcmules.errors import Retry
+from ipcmules.errors import IpcMulesError, Retry
 from ipcmules.kernel import files
 from ipcmules.spooler import arguments, calls, cancelling, codec, flow_files, names, outcomes, standing
 from ipcmules.spooler.current import CurrentTask, current_task
@@ -30,7 +30,7 @@ _FIRST_LOOK, _LONGEST_LOOK = 1.0, 30.0
 _FEW = 5
 
 
-class FlowError(Exception):
+class FlowError(IpcMulesError):
     """A part of a chain or group did not succeed; the text says which, and why."""
 
 

@@ -20,6 +20,7 @@ class Verdict(NamedTuple):
     due: float  #: when it runs again, in seconds since 1970; 0.0 if it does not
     dead: str = ""  #: its path in dead/, "" if it is not given up
     problem: str = ""  #: what could not be written down, as on a full disk
+    over: bool = False  #: it does not run again, and is not given up
 
 
 class Task:
@@ -92,7 +93,7 @@ class Task:
             cancelling.finish(self.directory, self.name, self._held)
         finally:
             claim.release(self._held)
-        return Verdict(attempts, 0.0, problem="it was cancelled")
+        return Verdict(attempts, 0.0, problem="it was cancelled", over=True)
 
     def dropped(self, reason: str, state: str = outcomes.CANCELLED, keep: float = 0.0) -> None:
         """It is not to run again, nor to be kept. Raises OSError where it cannot be removed.

@@ -19,7 +19,7 @@ from ipcmules.process.spooler.outcome import DONE, GONE, LATER, TAKEN, Outcome, 
 from ipcmules.process.spooler.run import Run
 from ipcmules.process.spooler.telling import alarm, tell, tell_when
 from ipcmules.signals.running import count
-from ipcmules.spooler import calls, claim, flow_files, names, outcomes
+from ipcmules.spooler import calls, claim, expiry, flow_files, names, outcomes
 from ipcmules.spooler.claim import Refusal
 from ipcmules.spooler.current import CurrentTask
 from ipcmules.spooler.flow_files import KEY
@@ -93,7 +93,7 @@ class Ending:
             task.done()
             self.tell_whole(run.whole, task.name, outcomes.has_succeeded(self._directory, task.name))
             return _OVER
-        late = manners.late_by(manner, task.name, task.arguments)
+        late = expiry.late_by(manner.expires, task.name, task.arguments)
         if not late:
             return None
         name = run.function.name
