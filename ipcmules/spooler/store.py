@@ -254,7 +254,7 @@ class Store:
             cancelling.take(self.path, name)
         except OSError:
             pass  # who takes it next tries again
-        return Verdict(0, 0.0, problem="it was over", over=True)
+        return Verdict(0, 0.0, problem="it is over: done or cancelled before", over=True)
 
     def _hands(self, ours: list[str] | None) -> list[str]:
         if ours is None:
