@@ -12,7 +12,6 @@ from ipcmules.spooler import dead_tasks as dead
 from ipcmules.spooler.attempts import DEFAULT, Policy, Record
 from ipcmules.spooler.claim import Held
 
-
 #: Of tasks that do not run again, though they are not given up: what became of them.
 CANCELLED, OVER = "it was cancelled", "it is over: done or cancelled before"
 

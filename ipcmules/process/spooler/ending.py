@@ -165,7 +165,8 @@ class Ending:
     def _raised(self, run: Run, task: Task, error: BaseException) -> Outcome:
         text = failures.describe(error)
         function, policy, name = run.function, run.policy, task.name
-        reason = f"{function.name}() raised {shown(error)}"
+        what = run.title or f"{function.name}()"
+        reason = f"{what} raised {shown(error)}"
         manner = function.manner or NO_MANNER
         if isinstance(error, (Drop, *manner.drop_on)):
             return self._dropped(run, task, error)
@@ -180,7 +181,7 @@ class Ending:
         run.hand.put_down()
         count(table.R_EXCEPTIONS)
         log.failure(
-            f"task {for_people(name)}: {function.name}() raised, {then}:",
+            f"task {for_people(name)}: {for_people(what)} raised, {then}:",
             error,
             text,
             run.details(verdict.attempts),
