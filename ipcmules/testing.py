@@ -90,7 +90,7 @@ class InlineTask(Handle):
         return Standing(UNKNOWN if self.end is None else self.end.state, end=self.end)
 
     def _result_of(self, found: Standing) -> Any:
-        if found.status == outcomes.SUCCEEDED:
+        if found.end is not None and found.status == outcomes.SUCCEEDED and not found.end.reason:
             return self.returned
         return super()._result_of(found)
 
@@ -181,7 +181,14 @@ class Inline:
         if result == calls.OK:
             handle.returned, handle.is_done = returned, True
             if function.manner is not None and function.manner.results:
-                handle.end = End(outcomes.SUCCEEDED, time.time(), function=function.whole, progress=task.said)
+                _encoding, _value, problem = outcomes.pack(returned)  # what a spooler would not keep is not
+                handle.end = End(
+                    outcomes.SUCCEEDED,
+                    time.time(),
+                    function=function.whole,
+                    reason=problem,
+                    progress=task.said,
+                )
             manners.after(function, task, returned)
         return result
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ipcmules
-from ipcmules import spool_many
+from ipcmules import TaskUnknown, spool_many
 from ipcmules.decorators import spool
 from ipcmules.kernel.printable import shown, worded
 from ipcmules.spooler import keyed, names
@@ -93,6 +93,22 @@ def test_under_inline_a_task_is_found_by_its_id() -> None:
         assert ipcmules.task("/nowhere/" + names.new_name()).status() == "unknown"
     with ipcmules.testing.inline():
         assert ipcmules.task(str(first)).status() == "unknown", "it was another's"
+
+
+@spool(pass_arguments=True, results=60)
+def lends(what: str) -> Any:
+    return {"function": lambda: 0, "large": "x" * (2 << 20)}[what]
+
+
+@pytest.mark.parametrize(
+    ("what", "says"), [("function", "cannot be pickled"), ("large", "takes 2097154 bytes")]
+)
+def test_under_inline_a_result_that_no_spooler_keeps_is_not_kept(what: str, says: str) -> None:
+    with ipcmules.testing.inline():
+        task = lends(what)
+        assert task.status() == "succeeded"
+        with pytest.raises(TaskUnknown, match=f"succeeded, but what it returned {says}"):
+            task.result(1)
 
 
 def test_calls_for_several_priorities_at_once_are_seen(tmp_path: Path) -> None:
