@@ -22,14 +22,17 @@ from ipcmules.api.handles import Progress
 from ipcmules.api.handles import Task as Handle
 from ipcmules.errors import Drop, LockError, Retry, UnknownTarget
 from ipcmules.functions import coroutines
+from ipcmules.kernel.printable import shown, worded
 from ipcmules.member import inlining, membership
 from ipcmules.process import hooks
 from ipcmules.process.spooler import manners
 from ipcmules.signals.registry import Registration, check_number
 from ipcmules.spooler import calls, codec, current, names, outcomes, request
-from ipcmules.spooler.manner import FAILED
+from ipcmules.spooler.attempts import NONE as NO_RECORD
+from ipcmules.spooler.attempts import Record
+from ipcmules.spooler.manner import FAILED, NONE
 from ipcmules.spooler.outcomes import End
-from ipcmules.spooler.standing import UNKNOWN, Standing
+from ipcmules.spooler.standing import DEAD, UNKNOWN, Standing
 
 __all__ = ["Inline", "Message", "Signal", "Task", "inline"]
 
@@ -73,15 +76,21 @@ class Task:
 class InlineTask(Handle):
     """The handle of a task that was run here: it knows of its end what a spooler would keep."""
 
-    __slots__ = ("end", "returned")
+    __slots__ = ("end", "is_done", "record", "returned")
     end: End | None
+    #: Its function, or all of a chain or group, has run to its end.
+    is_done: bool
+    #: Why a chain or group is dead.
+    record: Record
     returned: Any
 
     def _standing(self) -> Standing:
+        if self.record.time:
+            return Standing(DEAD, record=self.record)
         return Standing(UNKNOWN if self.end is None else self.end.state, end=self.end)
 
     def _result_of(self, found: Standing) -> Any:
-        if found.status == outcomes.SUCCEEDED:
+        if found.end is not None and found.status == outcomes.SUCCEEDED and not found.end.reason:
             return self.returned
         return super()._result_of(found)
 
@@ -100,6 +109,7 @@ class Inline:
         self.signals: list[Signal] = []
         self.tasks: list[Task] = []
         self.locks = Locks()
+        self._handles: dict[str, InlineTask] = {}
 
     def message(self, message: bytes, target: int | str | bytes) -> bool:
         """Call the functions that a message of that target goes to. Raises what they raise, UnknownTarget."""
@@ -143,8 +153,7 @@ class Inline:
         )
         place = len(self.tasks) - 1
         directory = asked.spooler or "inline"
-        handle = InlineTask(f"{directory}/{name}")
-        handle._directory, handle.end, handle.returned = directory, None, None
+        handle = self._handle(directory, name)
         if function is not None:
             result = self._run(function, environment, name, handle)
             self.tasks[place] = replace(self.tasks[place], result=result)
@@ -160,26 +169,55 @@ class Inline:
             result, returned = manners.call(function, environment, task)
         except Retry:
             return calls.RETRY
-        except Drop as error:
-            handle.end = End(outcomes.CANCELLED, time.time(), reason=str(error))
-            return None
         except Exception as error:
+            if isinstance(error, (Drop, *(function.manner or NONE).drop_on)):
+                why = worded(error) if isinstance(error, Drop) else shown(error)
+                handle.end = End(outcomes.CANCELLED, time.time(), reason=why)
+                return None
             manners.tell(function, FAILED, task, error)
             raise
         finally:
             current.source = before
         if result == calls.OK:
-            handle.returned = returned
+            handle.returned, handle.is_done = returned, True
             if function.manner is not None and function.manner.results:
-                handle.end = End(outcomes.SUCCEEDED, time.time(), function=function.whole, progress=task.said)
+                _encoding, _value, problem = outcomes.pack(returned)  # what a spooler would not keep is not
+                handle.end = End(
+                    outcomes.SUCCEEDED,
+                    time.time(),
+                    function=function.whole,
+                    reason=problem,
+                    progress=task.said,
+                )
             manners.after(function, task, returned)
         return result
 
     def whole(self, value: Any) -> Handle:
         """The handle of a chain or group whose tasks were run."""
-        handle = InlineTask(f"inline/{names.new_name()}")
-        handle._directory, handle.returned = "inline", value
+        handle = self._handle("inline", names.new_name())
+        handle.returned, handle.is_done = value, True
         handle.end = End(outcomes.SUCCEEDED, time.time())
+        return handle
+
+    def unfinished(self, part: Handle) -> Handle:
+        """The handle of a chain or group one of whose tasks did not come to its end: that was dropped, and
+        the whole is dead; or it would run again, and nothing is known yet."""
+        handle = self._handle("inline", names.new_name())
+        assert isinstance(part, InlineTask)
+        if part.end is not None:
+            why = f"task {part.id} is {part.end.state}: {part.end.reason}"
+            handle.record = Record(1, 0, time.time(), 0.0, why, "")
+        return handle
+
+    def find(self, text: str) -> Handle | None:
+        """The handle of a task that was run here, by its ID or its path."""
+        return self._handles.get(text.rpartition("/")[2].removeprefix(names.TASK))
+
+    def _handle(self, directory: str, name: str) -> InlineTask:
+        handle = InlineTask(f"{directory}/{name}")
+        handle._directory, handle.end, handle.record, handle.returned = directory, None, NO_RECORD, None
+        handle.is_done = False
+        self._handles[handle.id] = handle
         return handle
 
     def number_of(self, registration: Registration) -> int:

@@ -10,6 +10,7 @@ import os
 from ipcmules.api.handles import CLUSTER, Task, clustered, handle
 from ipcmules.errors import NotAttached
 from ipcmules.kernel.exhaustion import importing
+from ipcmules.member import inlining
 
 
 def task(id: str | bytes, spooler: str | bytes | None = None) -> Task:
@@ -21,17 +22,23 @@ def task(id: str | bytes, spooler: str | bytes | None = None) -> Task:
         something is known of it.
 
     A handle is returned in any case; its status may be unknown. Raises NotAttached for an ID on no bus,
-    ValueError for what is no ID.
+    ValueError for what is no ID, TypeError for what is no text.
     """
     with importing:
         from ipcmules.spooler import names, standing
 
     if isinstance(id, Task) and spooler is None:
         return id
+    if not isinstance(id, (str, bytes, os.PathLike)):
+        raise TypeError(f"task({id!r}): give a task's .id, or the path of its file, as str or bytes")
     text = os.fsdecode(id)
     where, name = text.rsplit("/", 1) if text.startswith(CLUSTER) and "/" in text else _parted(text)
-    if not name:
+    if not name or "\0" in text:
         raise ValueError(f"task({text!r}): give a task's .id, or the path of its file")
+    if inlining.current is not None:
+        ran: Task | None = inlining.current.find(text)
+        if ran is not None:
+            return ran
     if spooler is not None:
         where = _place(os.fsdecode(spooler))
     if where.startswith(CLUSTER):

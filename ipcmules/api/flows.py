@@ -29,6 +29,14 @@ class Spoolable(Protocol):
         """What is known of it."""
 
 
+class _Unfinished(Exception):
+    """Under inline(): a part did not come to its end, so nothing after it is run. part: its handle."""
+
+    def __init__(self, part: Any) -> None:
+        super().__init__(part)
+        self.part = part
+
+
 class Call:
     """A call of a decorated function that is to be part of a chain or group: f.s(1, two=2), f.si(...).
 
@@ -38,7 +46,7 @@ class Call:
     def __init__(
         self, function: SpoolFunction, args: tuple[Any, ...], kwargs: Mapping[str, Any], takes: bool
     ) -> None:
-        given = [each for each in ENVELOPE if each in kwargs and function.pass_arguments]
+        given = [each for each in ENVELOPE if each in kwargs or _is_in(each, args, function)]
         if given:
             raise SpoolError(f"{function.name}.s({given[0]}=...): that is said of the whole, by .spool()")
         if function.result == -1 or function.result is None:
@@ -65,10 +73,19 @@ class Call:
         """Run it here and now, for inline()."""
         assert inlining.current is not None
         args = (value, *self.args) if self.takes and follows else self.args
-        return inlining.current.task(self.function.pack(args, self.kwargs)).returned
+        ran = inlining.current.task(self.function.pack(args, self.kwargs))
+        if not ran.is_done:
+            raise _Unfinished(ran)
+        return ran.returned
 
     def __repr__(self) -> str:
         return f"{self.title}.s({', '.join(map(repr, self.args))})"
+
+
+def _is_in(word: str, args: tuple[Any, ...], function: SpoolFunction) -> bool:
+    """True if a dict that is a call's argument has that word of the spooler."""
+    dicts = () if function.pass_arguments else [each for each in args if isinstance(each, Mapping)]
+    return any(word in each or word.encode() in each for each in dicts)
 
 
 class Whole:
@@ -128,15 +145,21 @@ class Whole:
         spool(), and TypeError for arguments that a function does not take.
         """
         if inlining.current is not None:
-            ran: Task = inlining.current.whole(self.run(None, False))
+            try:
+                ran: Task = inlining.current.whole(self.run(None, False))
+            except _Unfinished as error:
+                ran = inlining.current.unfinished(error.part)
             return ran
         with importing:
+            from ipcmules.spooler import request
             from ipcmules.spooler.flows import task_of
 
         task = task_of(self.title, self.plan(False))
         envelope = {"spooler": spooler, "at": at, "priority": priority}
         task |= {key: value for key, value in envelope.items() if value is not None}
-        writer, _spools = spooling.target("" if spooler is None else str(spooler), "a chain or group")
+        writer, _spools = spooling.target(
+            "" if spooler is None else request.path(spooler), "a chain or group"
+        )
         if writer.shown != writer.directory:
             self.check_for_cluster()
         return spooling.spool(task)
@@ -226,6 +249,12 @@ def spool_many(
     wanted = requests(carried, given, more)
     if not wanted:
         return []
+    places = sorted({each.spooler for each in wanted})
+    if len(places) > 1:
+        raise SpoolError(
+            f"spool_many(): these calls are for several spoolers ({', '.join(map(repr, places))}): call it "
+            "for each of them"
+        )
     return spooling.put_many(wanted, "spool_many()")
 
 

@@ -239,7 +239,12 @@ class Task(str):
         try:
             return outcomes.unpack(end)
         except Exception as error:  # whatever loading a pickle raises
-            raise TaskUnknown(f"task {self.id} succeeded, but its result cannot be read: {error}") from error
+            with importing:
+                from ipcmules.kernel.printable import worded
+
+            raise TaskUnknown(
+                f"task {self.id} succeeded, but its result cannot be read: {worded(error)}"
+            ) from error
 
     def _no_result(self, found: Standing) -> TaskError:
         with importing:

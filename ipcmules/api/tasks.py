@@ -121,16 +121,17 @@ def put_many(requests: list[Request], what: str) -> list[Task]:
 def _wake_for_many(writer: Writer, spools: Spools | None, found: list[str], is_told: bool) -> None:
     """Tell of tasks. is_told: a master that watches the directory was told by the files themselves."""
     if spools is not None:
-        spools.wake_for_many(writer.directory, "/" in found[0])
+        spools.wake_for_many(writer.directory, any("/" in name for name in found))
     elif not is_told:
         for name in found:
             _wake_alone(writer.directory, name)
 
 
-def spool_unique(task: Mapping[Any, Any], function: str, key: str, until: str) -> Task:
+def spool_unique(task: Mapping[Any, Any], function: str, key: str, until: str, expires: float = 0.0) -> Task:
     """As spool(), where there is no task of that function with that key; else that one's handle.
 
-    until: one of manner.UNTIL. Raises as spool(), and SpoolError for another server's spooler.
+    until: one of manner.UNTIL. expires: seconds after which one that was not begun is none any more. Raises
+    as spool(), and SpoolError for another server's spooler.
     """
     with importing:
         from ipcmules.spooler import unique
@@ -146,7 +147,7 @@ def spool_unique(task: Mapping[Any, Any], function: str, key: str, until: str) -
 
         name = clustered_tasks.spool_unique(writer.shown, request, function, key, until)
         return handle(f"{writer.shown}/{name}", writer.shown)
-    name, is_new = unique.put(writer, request, function, key, until)
+    name, is_new = unique.put(writer, request, function, key, until, expires)
     if is_new:
         wake(writer, spools, name)
     return handle(f"{writer.directory}/{name}", writer.directory)

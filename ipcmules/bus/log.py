@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ipcmules.kernel import exhaustion
-from ipcmules.kernel.printable import for_people
+from ipcmules.kernel.printable import for_people, shown
 
 if TYPE_CHECKING:
     import logging
@@ -113,7 +113,7 @@ def _traceback(error: BaseException) -> str:
     except OSError as refused:
         if not exhaustion.refused(refused):
             raise
-        return repr(error)
+        return shown(error)
     return "".join(traceback.format_exception(error)).rstrip()
 
 

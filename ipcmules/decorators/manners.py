@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: One class of exceptions, or a tuple of them.
 Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 #: A century: longer is a slip.
-_LONGEST = 3.2e9
+LONGEST = 3.2e9
 #: The longest that a deadline can be away (process/harakiri.py), seconds.
 _LONGEST_LIMIT = 1e9
 #: As many spoolers a bus may have (options/spooler.py).
@@ -32,7 +32,7 @@ def manner_of(**given: Any) -> Manner | None:
     Raises TypeError, ValueError.
     """
     for what in ("results", "expires", "timeout", "soft_timeout"):
-        value, most = given[what], _LONGEST if what in ("results", "expires") else _LONGEST_LIMIT
+        value, most = given[what], LONGEST if what in ("results", "expires") else _LONGEST_LIMIT
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
             raise ValueError(f"{what}={value!r}: give seconds, 0 (none) to {most:g}")
     if given["timeout"] and given["soft_timeout"] >= given["timeout"]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from ipcmules.api import tasks as spooling
 from ipcmules.api.handles import Task
-from ipcmules.decorators.manners import Exceptions, check_keys, manner_of
+from ipcmules.decorators.manners import LONGEST, Exceptions, check_keys, manner_of
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.spooler import calls
 from ipcmules.spooler.manner import Hook, Manner
@@ -38,7 +38,7 @@ class Spooled(Generic[P, R]):
         functools.update_wrapper(self, carried.function)
         calls.register(carried)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Task:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Task:
         """Enqueue a task that calls the function; returns its handle, a str: the path of its file.
 
         Without pass_arguments: one dict, or keywords, or both; the function gets a dict of str. With it: the
@@ -55,11 +55,11 @@ class Spooled(Generic[P, R]):
 
         task = carried.pack(args, kwargs)
         key = keyed.key_of(manner.unique, carried, args, kwargs, "unique")
-        return spooling.spool_unique(task, carried.whole, key, manner.unique_until)
+        return spooling.spool_unique(task, carried.whole, key, manner.unique_until, manner.expires)
 
     spool = __call__
 
-    async def aspool(self, *args: Any, **kwargs: Any) -> AsyncTask:
+    async def aspool(self, /, *args: Any, **kwargs: Any) -> AsyncTask:
         """As a call, for a coroutine: the file is written on a thread, as that may wait for the disk.
 
         The handle's result(), wait() and cancel() are awaited: `await (await f.aspool(1)).result()`.
@@ -74,7 +74,7 @@ class Spooled(Generic[P, R]):
         """What is known of the function."""
         return self._carried
 
-    def s(self, *args: Any, **kwargs: Any) -> Call:
+    def s(self, /, *args: Any, **kwargs: Any) -> Call:
         """A call as a part of a chain or group (ipcmules.chain, ipcmules.group), enqueued with that.
 
         What comes before it in a chain is its first argument, before these. Raises SpoolError for the words
@@ -85,14 +85,14 @@ class Spooled(Generic[P, R]):
 
         return Call(self._carried, args, kwargs, True)
 
-    def si(self, *args: Any, **kwargs: Any) -> Call:
+    def si(self, /, *args: Any, **kwargs: Any) -> Call:
         """As s(), for a call that does not get what comes before it."""
         with importing:
             from ipcmules.api.flows import Call
 
         return Call(self._carried, args, kwargs, False)
 
-    def call(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function directly, in this process, and return what it returns."""
         result: R = self._carried.function(*args, **kwargs)
         return result
@@ -296,8 +296,10 @@ def decorated(
     check_numbers(retries, backoff, max_backoff, name)
 
     def decorate(function: Callable[..., Any]) -> Spooled[..., Any]:
+        if not callable(function) or isinstance(function, Spooled):
+            raise TypeError(_say_what(function))
         bare = getattr(function, "__name__", name)
-        if not callable(function) or not isinstance(bare, str):
+        if not isinstance(bare, str):
             raise TypeError(
                 f"a spool function needs a name, by which its tasks call it; {function!r} has none: give it "
                 "one with name="
@@ -321,6 +323,20 @@ def decorated(
     return decorate if f is None else decorate(f)
 
 
+def _say_what(given: Any) -> str:
+    """Why a spool function cannot be made of something."""
+    if isinstance(given, Spooled):
+        return (
+            f"{given!r} is decorated already, and its tasks would enqueue tasks without end: decorate it once"
+        )
+    if isinstance(given, classmethod):
+        return (
+            f"@spool over @classmethod: {given.__func__.__qualname__}() would be called without its class; "
+            "make it a function of the module, or a staticmethod"
+        )
+    return f"@spool decorates a function, not {given!r}: its arguments have names, as in @spool(retries=5)"
+
+
 def check_numbers(retries: Any, backoff: Any, max_backoff: Any, name: Any = None) -> None:
     """Raise ValueError for what these cannot be."""
     if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or retries < 0):
@@ -329,6 +345,6 @@ def check_numbers(retries: Any, backoff: Any, max_backoff: Any, name: Any = None
         raise ValueError(f"name={name!r}: give the tasks' name as str, 1 to {_LONGEST_NAME} bytes")
     for what, value in (("backoff", backoff), ("max_backoff", max_backoff)):
         if value is not None and (
-            isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0
+            isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST
         ):
-            raise ValueError(f"{what}={value!r}: give seconds, 0 or more")
+            raise ValueError(f"{what}={value!r}: give seconds, 0 to {LONGEST:g}")

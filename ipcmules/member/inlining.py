@@ -28,6 +28,12 @@ class Inline(Protocol):
     def whole(self, value: Any) -> Any:
         """The handle of a chain or group that was run, by what it came to."""
 
+    def unfinished(self, part: Any) -> Any:
+        """The handle of a chain or group that did not go on after a task, by the handle of that."""
+
+    def find(self, text: str) -> Any:
+        """The handle of a task that was run, by its ID or path; None for what was not."""
+
     def number_of(self, registration: Registration) -> int:
         """The number of a signal whose number is to be chosen when the process joins a bus."""
 

@@ -16,6 +16,7 @@ from ipcmules.bus.places import PACKAGE, RUNTIME_VARIABLE, Places
 from ipcmules.errors import IpcMulesError
 from ipcmules.kernel import exhaustion
 from ipcmules.kernel.interruption import opened
+from ipcmules.kernel.printable import worded
 from ipcmules.member import membership
 
 #: Tracebacks longer than this keep their beginning and their end.
@@ -65,7 +66,7 @@ def _is_awaited(cells: memoryview) -> bool:
 def describe(error: BaseException) -> str:
     """An exception as text: its traceback from the app's first frame on, or our own error's message alone."""
     if isinstance(error, IpcMulesError) and error.__traceback__ is not None and _app_frames(error) is None:
-        return str(error)
+        return worded(error)
     frames = _app_frames(error)
     if frames is None and isinstance(error, (SyntaxError, ImportError)):
         # A file that cannot be compiled or a module that is not there: none of the app's lines has run yet.

@@ -18,6 +18,7 @@ from ipcmules.errors import LimitError, SpoolError
 from ipcmules.functions import coroutines, tracing
 from ipcmules.functions.parameters import Parameters
 from ipcmules.kernel.exhaustion import importing
+from ipcmules.kernel.printable import worded
 from ipcmules.spooler import results
 from ipcmules.spooler.arguments import ARGS, KWARGS, packed, unpacked
 from ipcmules.spooler.attempts import Policy
@@ -187,7 +188,8 @@ class SpoolFunction:
             raise
         except Exception as error:  # whatever an argument's own pickling raises
             raise SpoolError(
-                f"a call of {self.name}() cannot be enqueued: {error}; give it arguments that pickle carries"
+                f"a call of {self.name}() cannot be enqueued: {worded(error)}; give it arguments that pickle "
+                "carries"
             ) from error
 
     def run(self, env: Mapping[Any, Any]) -> int:

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ipcmules.kernel.exhaustion import importing
+from ipcmules.kernel.printable import shown
 from ipcmules.spooler import cancelling, names, outcomes
 
 #: Progress is written no more often than this, seconds, but for the last.
 _RARELY = 0.1
 #: Seconds for which it is kept that nobody removes, as after a kill.
 _KEEP = 86400.0
+#: So many characters of a note are kept.
+_LONGEST_NOTE = 4096
 
 
 class CurrentTask:
@@ -47,9 +50,13 @@ class CurrentTask:
         """Say how far it is; the handle's .progress tells it.
 
         Written at most ten times a second, and at done >= total; never raises for a disk that is full.
+        Raises TypeError for what is no number, or no text; of a note 4,096 characters are kept.
         """
+        done, total = _number("done", done), None if total is None else _number("total", total)
+        if not isinstance(note, str):
+            raise TypeError(f"progress(note={shown(note)}): give text as str")
         now = time.time()
-        self.said = {"done": done, "total": total, "note": note, "time": now}
+        self.said = {"done": done, "total": total, "note": note[:_LONGEST_NOTE], "time": now}
         if now < self._not_before and (total is None or done < total):
             return
         self.write()
@@ -75,6 +82,18 @@ class CurrentTask:
         What it raises after a stop of the process is no attempt: the task runs again.
         """
         return self._is_ending() or (bool(self.directory) and cancelling.is_asked(self.path))
+
+
+def _number(what: str, value: Any) -> float:
+    """A number as JSON has it. Raises TypeError for what is none."""
+    if type(value) is float or (type(value) is int and abs(value) < 1 << 64):
+        return value
+    try:
+        if not isinstance(value, (str, bytes)):
+            return float(value)  # as of Decimal, or numpy's
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise TypeError(f"progress({what}={shown(value)}): give a number, as progress(3, 10)")
 
 
 #: What says which task this process runs now; set by whoever runs them.

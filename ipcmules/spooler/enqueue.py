@@ -113,15 +113,16 @@ class Writer:
             raise self.failed(error) from error
 
     def put_many(self, requests: Sequence[Request], found: list[str]) -> bool:
-        """Write tasks with the same priority, as put_at_once() where that can be. found: gets their names as
-        they are there. Returns True where it was, for all. Raises as put()."""
+        """Write tasks, as put_at_once() where that can be and all have the same priority. found: gets their
+        names as they are there. Returns True where it was, for all. Raises as put()."""
+        priority = requests[0].priority
         if self.fsync or any(
-            body or at or len(head) > at_once.LONGEST for head, body, at, *_rest in requests
+            body or at or level != priority or len(head) > at_once.LONGEST
+            for head, body, at, level, *_rest in requests
         ):
             for each in requests:
                 found.append(self.put(each.head, each.body, each.at, each.priority))
             return False
-        priority = requests[0].priority
         if priority not in self._known:
             self._make(priority)
         heads = [each.head for each in requests]

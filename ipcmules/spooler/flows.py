@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ipcmules.errors import Retry, SpoolError
+from ipcmules.errors import IpcMulesError, Retry, SpoolError
 from ipcmules.spooler import arguments, calls, cancelling, flow_files, flow_places, names, outcomes, standing
 from ipcmules.spooler.current import CurrentTask, current_task
 from ipcmules.spooler.flow_files import NAME, State
@@ -31,7 +31,7 @@ _FIRST_LOOK, _LONGEST_LOOK = 1.0, 30.0
 _FEW = 5
 
 
-class FlowError(Exception):
+class FlowError(IpcMulesError):
     """A part of a chain or group did not succeed; the text says which, and why."""
 
 

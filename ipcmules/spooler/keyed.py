@@ -16,6 +16,7 @@ from typing import Any
 from ipcmules.errors import SpoolError
 from ipcmules.kernel import files
 from ipcmules.kernel.exhaustion import importing
+from ipcmules.kernel.printable import shown
 from ipcmules.spooler.calls import ENVELOPE, SpoolFunction
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -51,7 +52,7 @@ def key_of(
     try:
         return template.format_map(given)
     except Exception as error:  # whatever an argument's own __format__ raises
-        reason = f"it has no {error}" if isinstance(error, KeyError) else f"{error!r}"
+        reason = f"it has no {error}" if isinstance(error, KeyError) else shown(error)
         raise SpoolError(
             f"{function.name}() has {what}={template!r}, and of this call no such key can be made: {reason}"
         ) from error
@@ -74,7 +75,9 @@ def digest(*parts: str) -> str:
     with importing:
         import hashlib
 
-    data = b"".join(len(part.encode()).to_bytes(4, "little") + part.encode() for part in parts)
+    # A name of a file may have surrogates (os.fsdecode), which strict UTF-8 refuses.
+    packed = [part.encode("utf-8", "surrogatepass") for part in parts]
+    data = b"".join(len(each).to_bytes(4, "little") + each for each in packed)
     return hashlib.sha256(data).hexdigest()[:32]
 
 

@@ -133,13 +133,23 @@ def _ring(file: int, number: int, period: int) -> float:
     """Begin one, if the one that was begun `number` before it is long enough ago."""
     begun, now = _number_at(file, 0), time.time_ns()
     place = _COUNT.size * (1 + begun % number)
-    before = min(_number_at(file, place), now)  # a clock that was set back
+    before = _number_at(file, place)
+    if before > now:
+        before = _set_back(file, number, now)
     if before and now < before + period:
         return (before + period) / 1e9
     # A kill in between leaves a time that counts, and no place for it: fewer are begun for a while.
     os.pwrite(file, _COUNT.pack(now), place)
     os.pwrite(file, _COUNT.pack(begun + 1), 0)
     return 0.0
+
+
+def _set_back(file: int, number: int, now: int) -> int:
+    """The clock was set back: what was begun later than now was begun now, for who asks again, too."""
+    for place in range(_COUNT.size, _COUNT.size * (1 + number), _COUNT.size):
+        if _number_at(file, place) > now:
+            os.pwrite(file, _COUNT.pack(now), place)
+    return now
 
 
 def _number_at(file: int, place: int) -> int:

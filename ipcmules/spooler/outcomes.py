@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ipcmules.errors import AccessError
-from ipcmules.kernel import files, ownership
+from ipcmules.errors import AccessError, LimitError
+from ipcmules.kernel import exhaustion, files, ownership
 from ipcmules.kernel.exhaustion import importing
 from ipcmules.kernel.interruption import opened
+from ipcmules.kernel.printable import worded
 from ipcmules.spooler import names
 from ipcmules.spooler.directory import problem_below
 
@@ -58,7 +59,7 @@ def pack(value: Any) -> tuple[str, bytes, str]:
     try:
         encoding, data = (_JSON, _as_json(value)) if _is_plain(value) else (_PICKLE, _pickled(value))
     except Exception as error:  # whatever a value's own pickling raises
-        return _NONE, b"", f"what it returned cannot be pickled: {error}"
+        return _NONE, b"", f"what it returned cannot be pickled: {worded(error)}"
     if len(data) > LONGEST:
         return _NONE, b"", f"what it returned takes {len(data)} bytes, and at most {LONGEST} are kept"
     return encoding, data, ""
@@ -203,7 +204,7 @@ def has_succeeded(directory: str, name: str) -> bool:
     """True if it is said that a task succeeded."""
     try:
         end = read(directory, name)
-    except AccessError:
+    except (AccessError, LimitError):
         return False
     return end is not None and end.state == SUCCEEDED
 
@@ -212,6 +213,7 @@ def read(directory: str, name: str) -> End | None:
     """How a task ended; None where nothing is said, any more, or it makes no sense.
 
     Raises AccessError where others can write to the file, or to its directory: a value may be unpickled.
+    LimitError where the system refuses to open it.
     """
     data = take(directory, names.result_of(name))
     return None if data is None else parsed(data)
@@ -250,17 +252,20 @@ def progress_of(directory: str, name: str) -> dict[str, Any] | None:
     try:
         data = take(directory, names.progress_of(name))
         said = None if data is None else json.loads(data)
-    except (AccessError, ValueError, RecursionError):
+    except (AccessError, LimitError, ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) and said.keys() == {"done", "total", "note", "time"} else None
 
 
 def take(directory: str, name: str) -> bytes | None:
-    """A file in results/, None where there is none or its time is over. Raises AccessError as read()."""
+    """A file in results/, None where there is none or its time is over. Raises AccessError as read(), and
+    LimitError where the system refuses to open it, as without a descriptor: that says nothing of it."""
     path = f"{directory}/{name}"
     try:
         file = opened(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+    except OSError as error:
+        if exhaustion.refused(error):
+            raise exhaustion.explain(error, "how a task ended cannot be read") from error
         return None
     with file:
         status = os.fstat(file.fileno())

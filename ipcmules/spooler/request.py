@@ -52,7 +52,7 @@ def read(arguments: Mapping[Any, Any]) -> Request:
     if priority is not None:
         rest["priority"] = level = _priority(priority)
     if spooler is not None:
-        directory = _path(spooler)
+        directory = path(spooler)
         rest["spooler"] = directory.encode("utf-8", "surrogateescape")
     data: bytes | memoryview = b"" if body is None else _body(body)
     if len(data) > codec.LARGEST:
@@ -110,7 +110,7 @@ def _seconds(at: Any) -> float:
 
 
 def _priority(priority: Any) -> str:
-    text = _path(priority) if isinstance(priority, (str, bytes)) else str(priority)
+    text = path(priority) if isinstance(priority, (str, bytes)) else str(priority)
     if names.is_priority(text) and len(text) <= _LONGEST_PRIORITY:
         return text
     raise SpoolError(
@@ -118,11 +118,12 @@ def _priority(priority: Any) -> str:
     )
 
 
-def _path(value: Any) -> str:
+def path(value: Any) -> str:
+    """What names a directory, as str. Raises SpoolError for what does not."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     if isinstance(value, str):
         return value
     if hasattr(value, "__fspath__"):
-        return _path(value.__fspath__())
+        return path(value.__fspath__())
     raise SpoolError(f"spool(): spooler={value!r} is not a directory: give its path as str or bytes")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ipcmules.errors import AccessError
 from ipcmules.spooler import attempts, claim, dead_tasks, flow_files, names, outcomes
 from ipcmules.spooler.attempts import NONE, Record
 from ipcmules.spooler.outcomes import End
@@ -42,7 +43,8 @@ class Standing(NamedTuple):
 
 
 def of(directory: str, name: str) -> Standing:
-    """How the task stands. Raises AccessError where others can write to what tells it."""
+    """How the task stands. Raises AccessError where others can write to what tells it, or this user may not
+    look at it; LimitError where the system refuses to open it."""
     for _look in range(_LOOKS):
         found = _waiting(directory, name)
         # After the file: it goes only when its end is written. Before it counts: the file may still be there.
@@ -55,7 +57,21 @@ def of(directory: str, name: str) -> Standing:
         if claim.status_of(f"{directory}/{names.DEAD}/{bare}") is not None:
             record = dead_tasks.read(directory, bare).record
             return Standing(DEAD, f"{names.DEAD}/{bare}", record=record)
+    _check(directory, name)
     return Standing(UNKNOWN)
+
+
+def _check(directory: str, name: str) -> None:
+    """Raise AccessError where nothing was found because this user may not look."""
+    try:
+        os.lstat(f"{directory}/{name}")
+    except PermissionError as error:
+        raise AccessError(
+            f"how task {names.id_of(name)} stands cannot be seen: {directory} may not be read by uid "
+            f"{os.geteuid()} ({error.strerror}): chown or chmod it, or ask as another user"
+        ) from error
+    except OSError:
+        pass
 
 
 def locate(directory: str, name: str) -> str:

@@ -27,7 +27,7 @@ from ipcmules.spooler import (
 from ipcmules.spooler.attempts import Policy, Record
 from ipcmules.spooler.claim import EMPTY, FOREIGN, LATER, MALFORMED, YOUNG, Held, Refusal
 from ipcmules.spooler.scan import Scan
-from ipcmules.spooler.task import Task, Verdict
+from ipcmules.spooler.task import OVER, Task, Verdict
 
 #: As much of a file as can be header and arguments.
 _HEAD = codec.HEADER + codec.MOST
@@ -254,7 +254,7 @@ class Store:
             cancelling.take(self.path, name)
         except OSError:
             pass  # who takes it next tries again
-        return Verdict(0, 0.0, problem="it was over")
+        return Verdict(0, 0.0, problem=OVER)
 
     def _hands(self, ours: list[str] | None) -> list[str]:
         if ours is None:

@@ -12,6 +12,9 @@ from ipcmules.spooler import dead_tasks as dead
 from ipcmules.spooler.attempts import DEFAULT, Policy, Record
 from ipcmules.spooler.claim import Held
 
+#: Of tasks that do not run again, though they are not given up: what became of them.
+CANCELLED, OVER = "it was cancelled", "it is over: done or cancelled before"
+
 
 class Verdict(NamedTuple):
     """What became of a task that failed."""
@@ -20,6 +23,11 @@ class Verdict(NamedTuple):
     due: float  #: when it runs again, in seconds since 1970; 0.0 if it does not
     dead: str = ""  #: its path in dead/, "" if it is not given up
     problem: str = ""  #: what could not be written down, as on a full disk
+
+    @property
+    def over(self) -> bool:
+        """True if it does not run again, and is not given up: `problem` says why."""
+        return self.problem in (CANCELLED, OVER)
 
 
 class Task:
@@ -92,7 +100,7 @@ class Task:
             cancelling.finish(self.directory, self.name, self._held)
         finally:
             claim.release(self._held)
-        return Verdict(attempts, 0.0, problem="it was cancelled")
+        return Verdict(attempts, 0.0, problem=CANCELLED)
 
     def dropped(self, reason: str, state: str = outcomes.CANCELLED, keep: float = 0.0) -> None:
         """It is not to run again, nor to be kept. Raises OSError where it cannot be removed.

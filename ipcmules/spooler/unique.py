@@ -12,7 +12,8 @@ import time
 
 from ipcmules.errors import SpoolError
 from ipcmules.kernel import unpatched
-from ipcmules.spooler import keyed, names, standing
+from ipcmules.kernel.interruption import opened
+from ipcmules.spooler import claim, codec, expiry, keyed, names, standing
 from ipcmules.spooler.enqueue import Writer
 from ipcmules.spooler.manner import DONE
 from ipcmules.spooler.request import Request
@@ -31,11 +32,14 @@ _YOUTH = 60.0
 _threads = unpatched.Lock()
 
 
-def put(writer: Writer, request: Request, function: str, key: str, until: str) -> tuple[str, bool]:
+def put(
+    writer: Writer, request: Request, function: str, key: str, until: str, expires: float = 0.0
+) -> tuple[str, bool]:
     """Write a task unless there is one of its function with that key; its name, and True if it is new.
 
-    function: whose key it is. until: one of manner.UNTIL. Raises as Writer.put(), and SpoolError where
-    another process keeps the key's file locked.
+    function: whose key it is. until: one of manner.UNTIL. expires: seconds after which a task that was not
+    begun will not be: it is none any more, though its file is there yet. Raises as Writer.put(), and
+    SpoolError where another process keeps the key's file locked.
     """
     writer.prepare()
     path = f"{writer.directory}/{DIRECTORY}/{_FILE}{keyed.digest(function, key)}"
@@ -46,7 +50,7 @@ def put(writer: Writer, request: Request, function: str, key: str, until: str) -
         file = _locked(writer, path, key, deadline)
         try:
             met = _name_in(file)
-            if met and _is_there(writer.directory, met, until):
+            if met and _is_there(writer.directory, met, until, expires):
                 return met, False
             name = names.new_name()
             whole = f"{request.priority}/{name}" if request.priority else name
@@ -106,7 +110,7 @@ def _taken(path: str, key: str) -> str:
 
 def _write(writer: Writer, file: int, name: str, function: str, key: str) -> None:
     """Say whose the key is; the rest is for people."""
-    data = f"{name}\n{function}\n{key[:256]}\n".encode("utf-8", "surrogateescape")
+    data = os.fsencode(name) + f"\n{function}\n{key[:256]}\n".encode("utf-8", "backslashreplace")
     try:
         os.pwrite(file, data, 0)
         os.ftruncate(file, len(data))
@@ -123,11 +127,26 @@ def _first_line(data: bytes) -> str:
     return name if names.is_inside(name) else ""
 
 
-def _is_there(directory: str, name: str, until: str) -> bool:
-    status = standing.of(directory, name).status
+def _is_there(directory: str, name: str, until: str, expires: float) -> bool:
+    found = standing.of(directory, name)
+    status = found.status
     if status in standing.OVER:
         return False
+    if expires and status != standing.RUNNING and _has_expired(f"{directory}/{found.name}", expires):
+        return False
     return until == DONE or status != standing.RUNNING
+
+
+def _has_expired(path: str, expires: float) -> bool:
+    """True for a task that is to be removed by the spooler that takes it."""
+    if claim.is_held(path):
+        return False
+    try:
+        with opened(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) as file:
+            arguments = codec.unpack(os.read(file.fileno(), codec.HEADER + codec.MOST))[0]
+    except (OSError, codec.Malformed):
+        return False
+    return expiry.late_by(expires, path, arguments) > 0
 
 
 def _after_fork() -> None:

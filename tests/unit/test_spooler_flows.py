@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import ipcmules
 from ipcmules import chain, group, spool_many
 from ipcmules.decorators import spool, spoolraw
-from ipcmules.errors import SpoolError, SpoolWriteError
+from ipcmules.errors import Drop, Retry, SpoolError, SpoolWriteError, TaskFailed
 from ipcmules.spooler import at_once, flow_files, names
 from ipcmules.spooler.flow_files import State
 
@@ -37,6 +37,11 @@ def total(values: list[int]) -> int:
 def told(task: dict[str, str]) -> None: ...
 
 
+@spool(pass_arguments=True, results=60, drop_on=KeyError)
+def ends(how: str) -> int:
+    raise {"drop": Drop("gone"), "key": KeyError("gone"), "retry": Retry()}[how]
+
+
 def test_under_inline_all_of_it_is_done_when_the_call_returns() -> None:
     with ipcmules.testing.inline() as ran:
         handle = chain(give.s(1), group(add.s(), chain(add.s(2), add.si(7))), total.s()).spool()
@@ -45,6 +50,19 @@ def test_under_inline_all_of_it_is_done_when_the_call_returns() -> None:
         assert group(told.s({"a": "b"}), give.s(3)).spool().result() == [None, 3]
     names_of = [each.name for each in ran.tasks]
     assert names_of == ["give", "add", "add", "add", "total", "give", "give", "told", "give"]
+
+
+def test_under_inline_nothing_goes_on_after_a_part_without_an_end() -> None:
+    with ipcmules.testing.inline() as ran:
+        dropped = chain(ends.s("drop"), add.s(1)).spool()
+        assert dropped.status() == "dead"
+        with pytest.raises(TaskFailed, match="is cancelled: gone"):
+            dropped.result(1)
+        with pytest.raises(TaskFailed, match="is cancelled: KeyError"):
+            group(chain(ends.s("key"), add.s(1)), add.s(1)).then(total.s()).spool().result(1)
+        assert chain(ends.s("retry"), add.s(1)).spool().status() == "unknown"
+        assert ends("key").status() == "cancelled"
+    assert [each.name for each in ran.tasks] == ["ends"] * 4
 
 
 def test_what_they_are_called() -> None:
@@ -62,6 +80,20 @@ def test_what_they_are_called() -> None:
         (lambda: chain(give), TypeError, "give calls, as f.s"),
         (lambda: group(give.s(1), 3), TypeError, "give calls, as f.s"),
         (lambda: give.s(1, spooler="x"), SpoolError, "said of the whole"),
+        (lambda: told.s({"at": 5}), SpoolError, r"told.s.at=....: that is said of the whole"),
+        (lambda: told.s({b"priority": b"5"}), SpoolError, "said of the whole"),
+        (lambda: told.s(spooler="x"), SpoolError, "said of the whole"),
+        (
+            lambda: chain(give.s(1)).spool(spooler=b"/nowhere"),
+            SpoolError,
+            "directory /nowhere does not exist",
+        ),
+        (lambda: chain(give.s(1)).spool(spooler=3), SpoolError, "spooler=3 is not a directory"),
+        (
+            lambda: spool_many(add, [{"value": 1, "spooler": "/a"}, {"value": 2, "spooler": "/b"}]),
+            SpoolError,
+            r"for several spoolers .'/a', '/b'.",
+        ),
         (lambda: chain(give.s()).spool(spooler="/nowhere"), TypeError, "give.. cannot be called so"),
         (lambda: chain(give.s(1), give.s(2)).spool(spooler="/nowhere"), TypeError, "cannot be called so"),
         (lambda: chain(give.s(1)).spool(spooler="/nowhere"), SpoolError, "does not exist"),

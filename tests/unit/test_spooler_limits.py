@@ -153,6 +153,27 @@ def test_a_clock_that_was_set_back_holds_tasks_for_one_time_at_most(
     clock.now -= 86400
     when = later(here.take("k", 0, (1, 60.0)))
     assert clock.now < when <= clock.now + 60
+    clock.now = when
+    taken(here.take("k", 0, (1, 60.0)))
+
+
+def test_a_clock_that_was_set_back_holds_many_tasks_for_one_time_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again and again, as by several spoolers."""
+    clock = Clock()
+    monkeypatch.setattr(limits, "time", clock)
+    here = Limits(str(tmp_path))
+    for _each in range(5):
+        taken(here.take("k", 0, (5, 60.0)))
+    clock.now -= 86400
+    end = clock.now + 60
+    while clock.now < end:
+        assert later(here.take("k", 0, (5, 60.0))) <= end + 1e-6
+        clock.now += 15
+    for _each in range(5):
+        taken(here.take("k", 0, (5, 60.0)))
+    later(here.take("k", 0, (5, 60.0)))
 
 
 def test_a_place_is_given_back_where_too_many_were_begun(tmp_path: Path) -> None:

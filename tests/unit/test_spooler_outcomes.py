@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
 
 import pytest
 
-from ipcmules.spooler import names, outcome_sweep, outcomes
+from ipcmules.errors import AccessError, LimitError
+from ipcmules.spooler import names, outcome_sweep, outcomes, standing
 from ipcmules.spooler.calls import SpoolFunction
 from ipcmules.spooler.outcomes import SUCCEEDED, End
 from ipcmules.spooler.successes import Successes
@@ -90,3 +92,36 @@ def test_one_that_was_swept_by_a_clock_is_written_anew(
     outcomes.write(str(tmp_path), NAME, _end(b"8"), 60.0)
     found = outcomes.read(str(tmp_path), NAME)
     assert found is not None and found.value == b"8" and os.listdir(result.parent) == [result.name]
+
+
+def test_what_cannot_be_opened_is_not_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a process without a descriptor would say of a task that it is gone, and a chain be dead of it."""
+    directory, name = str(tmp_path), names.new_name()
+    outcomes.write(directory, name, End(outcomes.SUCCEEDED, time.time(), value=b"1", encoding="json"), 60)
+    assert standing.of(directory, name).status == outcomes.SUCCEEDED
+
+    def refuse(*_args: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(outcomes, "opened", refuse)
+    for ask in (outcomes.read, standing.of):
+        with pytest.raises(LimitError, match="how a task ended cannot be read: Too many open files; "):
+            ask(directory, name)
+    assert outcomes.is_over(directory, name) and not outcomes.has_succeeded(directory, name)
+    assert outcomes.progress_of(directory, name) is None
+
+
+def test_a_directory_that_may_not_be_read_is_no_task_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, really = names.new_name(), os.lstat
+
+    def refuse(path: str, **more: object) -> os.stat_result:
+        if str(path).startswith(str(tmp_path)):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return really(path)
+
+    assert standing.of(str(tmp_path), name).status == standing.UNKNOWN
+    monkeypatch.setattr(os, "lstat", refuse)
+    with pytest.raises(AccessError, match=r"may not be read by uid \d+ .Permission denied.: chown or chmod"):
+        standing.of(str(tmp_path), name)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -77,6 +78,31 @@ def test_one_that_failed_or_is_due_later_waits_and_a_dead_or_cancelled_one_does_
     assert isinstance(task, Task)
     task.bury(task.record)
     assert put(writer, "a")[1]
+
+
+def test_one_that_is_too_late_to_be_begun_keeps_none_away(writer: Writer) -> None:
+    """A spooler that takes it will remove it: whoever called meanwhile would be done by nobody."""
+
+    def again(key: str, expires: float, **task: object) -> bool:
+        return unique.put(writer, request.read(task), "f", key, "done", expires)[1]
+
+    now = time.time()
+    assert again("new", 60) and not again("new", 60) and again("new", 1e-6)
+    assert again("planned", 60, at=now + 600) and not again("planned", 1e-6), "it counts from then on"
+    assert again("past", 60, at=now - 600) and not again("past", 60), "it counts from the call on"
+    running = unique.put(writer, request.read({}), "f", "runs", "done", 60)[0]
+    held = Store(writer.directory).claim(running)
+    assert isinstance(held, Task)
+    try:
+        assert not again("runs", 1e-6), "it was begun"
+    finally:
+        held.ignore()
+
+
+@pytest.mark.parametrize("key", ["\udcff", "\ud800", "a\nb", "\0"])
+def test_a_key_may_have_any_character(writer: Writer, key: str) -> None:
+    first, is_new = put(writer, key)
+    assert is_new and put(writer, key) == (first, False) and put(writer, key + "x")[1]
 
 
 _RACE = """

@@ -48,6 +48,9 @@ def count(objects: Objects, child: Child, pid: int) -> bool:
         if each.verdict is None:
             log.event("warning", f"task {for_people(each.name)}: {reason}: no attempt, it runs again")
             continue
+        if each.verdict.over:
+            log.event("warning", f"task {for_people(each.name)}: {reason}: {each.verdict.problem}")
+            continue
         if each.verdict.dead:
             child.given_up.append(each.name)
         most = f" of {each.policy.max_attempts}" if each.policy.max_attempts else ""

@@ -18,6 +18,7 @@ from typing import Any
 from ipcmules.bus import log
 from ipcmules.functions import coroutines, tracing
 from ipcmules.kernel import unpatched
+from ipcmules.kernel.printable import shown
 from ipcmules.member import membership
 from ipcmules.member.membership import Membership
 from ipcmules.messages import kept
@@ -104,7 +105,7 @@ def _run(function: Function, what: str, message: bytes, caller: int | None = Non
             outcome = ""
             return returned if returned is None else coroutines.finish(returned, name)
         except Exception as error:
-            outcome = f"{what}, {name!r}, raised {error!r}"
+            outcome = f"{what}, {name!r}, raised {shown(error)}"
             raise
 
     database.refresh()

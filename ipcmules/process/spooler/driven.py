@@ -17,6 +17,21 @@ class Driven:
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine = coroutine
         self._error: BaseException | None = None
+        #: What awaits it, and its loop, where it waits for something; None while its own code runs.
+        self._waiter: asyncio.Task[Any] | None = None
+
+    async def run(self) -> Any:
+        """It, awaited: for a task of its own."""
+        return await self
+
+    def interrupt_from_a_handler(self, error: BaseException) -> bool:
+        """Raise an error in it where it waits. False, and nothing is done, where it does not: then the
+        handler of the signal is to raise it, as its own code is what it has interrupted."""
+        waiter = self._waiter
+        if waiter is None:
+            return False
+        waiter.get_loop().call_soon_threadsafe(self.interrupt, waiter, error)
+        return True
 
     def interrupt(self, task: asyncio.Task[Any], error: BaseException | None = None) -> None:
         """Raise an error in it, where it waits next or now; None: as asyncio cancels a task. task: awaits
@@ -34,12 +49,15 @@ class Driven:
                 return end.value
             error = None
             try:
+                self._waiter = asyncio.current_task()
                 yield waits
             except GeneratorExit:
                 coroutine.close()
                 raise
             except BaseException as raised:
                 error = self._instead(raised)
+            finally:
+                self._waiter = None
 
     def _instead(self, raised: BaseException) -> BaseException:
         if not isinstance(raised, asyncio.CancelledError) or self._error is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from ipcmules.bus import log, table
 from ipcmules.errors import Drop, Retry
-from ipcmules.kernel.printable import for_people
+from ipcmules.kernel.printable import for_people, shown, worded
 from ipcmules.process import failures
 from ipcmules.process.spooler import manners
 from ipcmules.process.spooler.holding import PARTS, Hold
@@ -19,7 +19,7 @@ from ipcmules.process.spooler.outcome import DONE, GONE, LATER, TAKEN, Outcome, 
 from ipcmules.process.spooler.run import Run
 from ipcmules.process.spooler.telling import alarm, tell, tell_when
 from ipcmules.signals.running import count
-from ipcmules.spooler import calls, claim, flow_files, names, outcomes
+from ipcmules.spooler import calls, claim, expiry, flow_files, names, outcomes
 from ipcmules.spooler.claim import Refusal
 from ipcmules.spooler.current import CurrentTask
 from ipcmules.spooler.flow_files import KEY
@@ -93,7 +93,7 @@ class Ending:
             task.done()
             self.tell_whole(run.whole, task.name, outcomes.has_succeeded(self._directory, task.name))
             return _OVER
-        late = manners.late_by(manner, task.name, task.arguments)
+        late = expiry.late_by(manner.expires, task.name, task.arguments)
         if not late:
             return None
         name = run.function.name
@@ -136,7 +136,7 @@ class Ending:
         if isinstance(result, BaseException) and retry is None:
             return self._raised(run, task, result)
         name = run.function.name
-        what = f"{name}() returned SPOOL_RETRY" if retry is None else f"{name}(): {retry}"
+        what = f"{name}() returned SPOOL_RETRY" if retry is None else f"{name}(): {worded(retry)}"
         after = None if retry is None else retry.after
         if result == SPOOL_IGNORE:
             task.ignore()
@@ -165,7 +165,8 @@ class Ending:
     def _raised(self, run: Run, task: Task, error: BaseException) -> Outcome:
         text = failures.describe(error)
         function, policy, name = run.function, run.policy, task.name
-        reason = f"{function.name}() raised {error!r}"
+        what = run.title or f"{function.name}()"
+        reason = f"{what} raised {shown(error)}"
         manner = function.manner or NO_MANNER
         if isinstance(error, (Drop, *manner.drop_on)):
             return self._dropped(run, task, error)
@@ -180,7 +181,7 @@ class Ending:
         run.hand.put_down()
         count(table.R_EXCEPTIONS)
         log.failure(
-            f"task {for_people(name)}: {function.name}() raised, {then}:",
+            f"task {for_people(name)}: {for_people(what)} raised, {then}:",
             error,
             text,
             run.details(verdict.attempts),
@@ -204,7 +205,7 @@ class Ending:
     def _dropped(self, run: Run, task: Task, error: BaseException) -> Outcome:
         """The function said that there is nothing to do."""
         name, function = task.name, run.function
-        why = str(error) if isinstance(error, Drop) else repr(error)
+        why = worded(error) if isinstance(error, Drop) else shown(error)
         text = f"task {for_people(name)} is dropped by {function.name}(): {for_people(why)}"
         log.event("warning", text, run.details())
         try:

@@ -10,16 +10,18 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 from ipcmules.bus import log
 from ipcmules.errors import SoftTimeout
+from ipcmules.functions import coroutines, tracing
 from ipcmules.kernel.printable import for_people
-from ipcmules.process import failures
+from ipcmules.process import child, failures
+from ipcmules.process.spooler.driven import Driven
 from ipcmules.process.spooler.run import Run
-from ipcmules.spooler import calls, keyed, manner, names, outcomes
+from ipcmules.spooler import calls, keyed, manner, outcomes
 from ipcmules.spooler.calls import SpoolFunction
 from ipcmules.spooler.current import CurrentTask
 from ipcmules.spooler.manner import AFTER, BEFORE, NONE
@@ -34,31 +36,35 @@ def wants(function: SpoolFunction) -> bool:
 
 def call(function: SpoolFunction, env: Any, task: CurrentTask) -> tuple[int, Any]:
     """Call a function for a task: its result, and what it returned. Raises what it raises, or a hook does."""
-    for hook in _hooks(function, BEFORE):
-        hook(task)
-    with _limited((function.manner or NONE).soft_timeout, function.name):
+    _before(function, task)
+    soft = (function.manner or NONE).soft_timeout
+    if soft and function.is_coroutine:
+        return _call_coroutine(function, env, soft)
+    with _limited(soft, function.name):
         return function.run_for(env)
 
 
 def begin(function: SpoolFunction, env: Any, task: CurrentTask) -> tuple[Any, int | None]:
     """As call(), for a coroutine function: its coroutine, and what the task results in, None for what that
     comes to."""
-    for hook in _hooks(function, BEFORE):
-        hook(task)
+    _before(function, task)
     return function.begin(env)
 
 
-def late_by(given: manner.Manner, name: str, arguments: Mapping[bytes, bytes]) -> float:
-    """For how many seconds a task should have been begun, by its function's `expires`; 0.0 if it may be."""
-    if not given.expires:
-        return 0.0
-    try:
-        at = float(arguments.get(b"at", b"0"))
-    except ValueError:
-        at = 0.0
-    enqueued = (names.fifo_key(name) or 0) / 1e6
-    since = max(enqueued, at)
-    return max(0.0, time.time() - since - given.expires) if since else 0.0
+def _before(function: SpoolFunction, task: CurrentTask) -> None:
+    for hook in _hooks(function, BEFORE):
+        with child.guarded(f"hook {BEFORE!r} of task {task.id}"):
+            hook(task)
+
+
+def _call_coroutine(function: SpoolFunction, env: Any, soft: float) -> tuple[int, Any]:
+    """Run a coroutine function to its end; the soft timeout is raised in it, also where it waits."""
+    args, kwargs, result = function.unpack(env)
+    called = tracing.traced(function.function, f"task {function.name}", env)
+    driven = Driven(called(*args, **kwargs))
+    with _limited(soft, function.name, driven.interrupt_from_a_handler):
+        returned = coroutines.finish(driven.run(), function.name)
+    return calls.as_result(returned if result is None else result), returned
 
 
 def key_of_limits(function: SpoolFunction, given: manner.Manner, task: Task) -> str:
@@ -90,6 +96,9 @@ def keep(directory: str, run: Run, task: CurrentTask, least: float = 0.0) -> Non
         outcomes.write(directory, name, end, seconds)
     except OSError as error:
         log.event("error", f"task {for_people(name)} is done, and its result is lost: {error}")
+        with contextlib.suppress(OSError):  # for less there may be room
+            why = f"its result could not be written: {error}"
+            outcomes.write(directory, name, end._replace(reason=why, encoding="", value=b""), seconds)
 
 
 def after(function: SpoolFunction, task: CurrentTask, returned: Any) -> None:
@@ -101,8 +110,11 @@ def tell(function: SpoolFunction, what: str, task: CurrentTask, about: Any) -> N
     """Call hooks; what one raises is logged and changes nothing."""
     for hook in _hooks(function, what):
         try:
-            hook(task, about)
-        except Exception as error:
+            with child.guarded(f"hook {what!r} of task {task.id}"):
+                hook(task, about)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: the task is over, and its process has others
             log.failure(
                 f"task {for_people(task.id)}: its hook {what!r} raised:", error, failures.describe(error)
             )
@@ -115,16 +127,24 @@ def _hooks(function: SpoolFunction, what: str) -> list[manner.Hook]:
 
 
 @contextlib.contextmanager
-def _limited(seconds: float, name: str) -> Iterator[None]:
-    """Raise SoftTimeout in the block after so many seconds; 0: never. Only the main thread can."""
+def _limited(
+    seconds: float, name: str, interrupt: Callable[[BaseException], bool] | None = None
+) -> Iterator[None]:
+    """Raise SoftTimeout in the block after so many seconds; 0: never. Only the main thread can.
+
+    interrupt: raises it where it belongs; False: it is to be raised by the signal's handler.
+    """
     if not seconds or threading.current_thread() is not threading.main_thread():
         yield
         return
     running = True
 
     def raise_it(_number: int, _frame: FrameType | None) -> None:
-        if running:
-            raise SoftTimeout(f"{name}() takes longer than its soft_timeout of {seconds:g} s")
+        if not running:
+            return
+        error = SoftTimeout(f"{name}() takes longer than its soft_timeout of {seconds:g} s")
+        if interrupt is None or not interrupt(error):
+            raise error
 
     before = signal.signal(signal.SIGALRM, raise_it)
     try:

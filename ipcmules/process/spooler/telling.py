@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ipcmules.bus import alarms
-from ipcmules.kernel.printable import for_people
+from ipcmules.kernel.printable import for_people, shown
 from ipcmules.member import membership
 from ipcmules.spooler.attempts import Policy
 from ipcmules.spooler.store import Death
@@ -42,6 +42,6 @@ def alarm(name: str, function: str, verdict: Verdict, about: BaseException) -> N
     member = membership.peek()
     if member is None:
         return
-    text = f"task {for_people(name)}: {function}() raised {about!r}"
+    text = f"task {for_people(name)}: {function}() raised {shown(about)}"
     for kind in ("task_failed", *(("task_dead",) if verdict.dead else ())):
         alarms.tell(member.where, member.table.cells, kind, text, task=name, function=function)
