@@ -76,7 +76,7 @@ class MessageBus:
         self.specs = queues.create_all(where, self.config)
         self.table = table.create(where.table, self.layout, 7)
         self.table.cells[table.H_STATE] = table.READY
-        slots.create(where, mules)
+        slots.create(where, mules, max(each.size for each in self.specs))
         lanes.create(where, self.config, 7)
         self.description = Description(self.config, 7, processes.current(), self.specs, (), True)
         descriptions.write(where, self.description)

@@ -9,7 +9,7 @@ import os
 
 from ipcmules.api.handles import CLUSTER, Task, clustered, handle
 from ipcmules.errors import NotAttached
-from ipcmules.kernel.exhaustion import importing
+from ipcmules.kernel.undisturbed import undisturbed
 from ipcmules.member import inlining
 
 
@@ -24,7 +24,7 @@ def task(id: str | bytes, spooler: str | bytes | None = None) -> Task:
     A handle is returned in any case; its status may be unknown. Raises NotAttached for an ID on no bus,
     ValueError for what is no ID, TypeError for what is no text.
     """
-    with importing:
+    with undisturbed:
         from ipcmules.spooler import names, standing
 
     if isinstance(id, Task) and spooler is None:
@@ -59,7 +59,7 @@ def task(id: str | bytes, spooler: str | bytes | None = None) -> Task:
 
 def _parted(text: str) -> tuple[str, str]:
     """The spool directory that a path tells ("" for an ID), and the task's name in it ("" for no task)."""
-    with importing:
+    with undisturbed:
         from ipcmules.spooler import names
 
     *above, last = text.split("/")
@@ -80,7 +80,7 @@ def _parted(text: str) -> tuple[str, str]:
 
 def _place(spooler: str) -> str:
     """A spool directory by its path, or, on a bus, by its name."""
-    with importing:
+    with undisturbed:
         from ipcmules.member import membership
 
     member = membership.find()
@@ -94,7 +94,7 @@ def _place(spooler: str) -> str:
 
 
 def _directories(text: str) -> list[str]:
-    with importing:
+    with undisturbed:
         from ipcmules.member import membership
 
     member = membership.find()

@@ -14,8 +14,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ipcmules.api.calls import after_stop, checked_timeout, over_stops, run_signal
+from ipcmules.bus.places import NAME
 from ipcmules.errors import BusStopped, MessageTypeError, NotAMule, UnknownTarget
 from ipcmules.kernel.exhaustion import importing
+from ipcmules.kernel.undisturbed import undisturbed
 from ipcmules.kernel.unpatched import get_ident
 from ipcmules.member import inlining, membership
 from ipcmules.member.membership import Membership
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 Message = bytes | bytearray | memoryview | str
 
 _senders = membership.senders
+
+#: A message given in place of a farm's name is not shown whole.
+_SHOWN = 40
 
 
 def mule_msg(
@@ -176,7 +181,7 @@ def _sender(target: int | str | bytes) -> Callable[..., bool]:
 
 def _here(member: Membership, target: int | str | bytes) -> Callable[..., bool]:
     """What sends to this bus: the outbox itself, unless the app has to do with OpenTelemetry."""
-    with importing:
+    with undisturbed:
         from ipcmules.functions import tracing
 
     outbox = member.post.outbox(_endpoint(member, target))
@@ -249,6 +254,12 @@ def _endpoint(member: Membership, target: int | str | bytes) -> str:
         raise UnknownTarget(f"no mule configured: bus {member.where.bus!r} has none; start it with --mule")
     if isinstance(target, (str, bytes)):
         name = target if isinstance(target, str) else target.decode("utf-8", "replace")
+        if len(name) > 3 * _SHOWN or not NAME.match(name.partition("@")[0]):
+            shown = f"{target[:_SHOWN]!r}{'...' if len(target) > _SHOWN else ''}"
+            raise UnknownTarget(
+                f"{shown} can be no farm's name: it has letters, digits, '_', '.' and '-' alone, 64 at most; "
+                "give the farm first in farm_msg(farm, message), second in mule_msg(message, farm)"
+            )
         if "@" in name:
             raise UnknownTarget(
                 f"{name!r} is on another host, and bus {member.where.bus!r} belongs to no cluster: start it "

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from ipcmules.bus.places import SERVE_VARIABLE
 from ipcmules.errors import IpcMulesError
 from ipcmules.kernel import unpatched
-from ipcmules.kernel.exhaustion import importing
 from ipcmules.kernel.interruption import noted
+from ipcmules.kernel.undisturbed import undisturbed
 from ipcmules.member import membership
 from ipcmules.member.membership import Membership
 
@@ -108,7 +108,7 @@ def server(member: Membership) -> Server:
 
 
 def _tell_handlers(member: Membership) -> None:
-    with importing:
+    with undisturbed:
         from ipcmules.member import workers
 
     workers.tell_handlers(member, everything=_server is not None and _server.explicit)
@@ -123,7 +123,7 @@ def _start(member: Membership) -> None:
     global _server
     with _starting:
         if _server is None:
-            with importing:
+            with undisturbed:
                 from ipcmules.member.serving import Server
                 from ipcmules.process import dispatch
 

@@ -14,8 +14,8 @@ from ipcmules.bus.places import Places, check_ours, denied
 from ipcmules.bus.version import __version__
 from ipcmules.errors import AccessError, FormatError
 from ipcmules.kernel import exhaustion, files
-from ipcmules.kernel.exhaustion import importing
 from ipcmules.kernel.processes import ProcessId
+from ipcmules.kernel.undisturbed import undisturbed
 
 FORMAT = 3
 
@@ -72,7 +72,7 @@ class Description:
 
 def write(where: Places, description: Description) -> None:
     """Replace the description file. Raises OSError, with its name."""
-    with importing:
+    with undisturbed:
         import json
 
     data = json.dumps(description.to_json()).encode()
@@ -99,7 +99,7 @@ def load(where: Places) -> Description | None:
     Raises FormatError if another version wrote it, AccessError if it is another user's, LimitError where
     there is no descriptor to read it by.
     """
-    with importing:
+    with undisturbed:
         import json
 
     check_ours(where)

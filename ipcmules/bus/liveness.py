@@ -21,9 +21,9 @@ import posix_ipc
 from ipcmules.bus.places import Places, denied, private_directory
 from ipcmules.errors import BusRunning
 from ipcmules.kernel import exhaustion
-from ipcmules.kernel.exhaustion import importing
 from ipcmules.kernel.interruption import opened
 from ipcmules.kernel.processes import ProcessId
+from ipcmules.kernel.undisturbed import undisturbed
 
 #: How long hold() tries against a refusal, in seconds. is_alive() holds the lock shared for some
 #: microseconds, and a master that just ended may have a child that is still between fork and exec.
@@ -53,7 +53,7 @@ def is_alive(where: Places) -> bool:
 
 def _living_master(where: Places) -> ProcessId | None:
     """The master that runs by the word of the bus's table, not this process. For a lock that nobody holds."""
-    with importing:
+    with undisturbed:
         from ipcmules.bus import table
 
     try:

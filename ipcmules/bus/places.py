@@ -12,7 +12,7 @@ import stat
 from typing import NamedTuple
 
 from ipcmules.errors import AccessError, ConfigError
-from ipcmules.kernel.exhaustion import importing
+from ipcmules.kernel.undisturbed import undisturbed
 
 #: Bus and farm names. No slash, no leading dot: a name can never leave its directory.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
@@ -51,7 +51,7 @@ def private_directory(path: str) -> str:
     Raises AccessError if it cannot be made, is a symbolic link, not a directory, another user's, open to
     others, or where others could put another one in its place.
     """
-    with importing:
+    with undisturbed:
         from ipcmules.kernel import ownership
 
     problem = ownership.way_to(path)
@@ -116,7 +116,7 @@ def check_ours(where: Places, directory: str = "") -> None:
 
 
 def _not_ours(where: Places, path: str, owner: int) -> AccessError:
-    with importing:
+    with undisturbed:
         from ipcmules.kernel.ownership import user_name
 
     name = user_name(owner)
@@ -317,7 +317,7 @@ def places(bus: str, root: str | None = None) -> Places:
 
     root: another runtime directory.
     """
-    with importing:
+    with undisturbed:
         import hashlib  # 4 ms, and a process that is on no bus does not need it
 
     check_name(bus)

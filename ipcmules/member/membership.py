@@ -22,7 +22,7 @@ from ipcmules.bus import table
 from ipcmules.bus.places import BUS_VARIABLE, Places, places
 from ipcmules.errors import AccessError, BusRunning, BusStopped, FormatError, NotAttached
 from ipcmules.kernel import unpatched
-from ipcmules.kernel.exhaustion import importing
+from ipcmules.kernel.undisturbed import undisturbed
 from ipcmules.signals.registry import Registry
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Membership:
         """The sending side."""
         if self._post is None:
             with _turn:
-                with importing:
+                with undisturbed:
                     from ipcmules.messages.send.post import Post
                     from ipcmules.messages.send.standstill import Sender
 
@@ -94,7 +94,7 @@ class Membership:
         """The raising side of signals."""
         if self._raiser is None:
             with _turn:
-                with importing:
+                with undisturbed:
                     from ipcmules.signals.raiser import Raiser
 
                 if self._raiser is None:
@@ -106,7 +106,7 @@ class Membership:
         """The bus's locks."""
         if self._locks is None:
             with _turn:
-                with importing:
+                with undisturbed:
                     from ipcmules.locks.locks import Locks
 
                 if self._locks is None:
@@ -118,7 +118,7 @@ class Membership:
         """The bus's spool directories."""
         if self._spools is None:
             with _turn:
-                with importing:
+                with undisturbed:
                     from ipcmules.spooler.wake import Spools
 
                 if self._spools is None:
@@ -216,7 +216,7 @@ _turn = unpatched.RLock()
 
 
 def _is_alive(where: Places) -> bool:
-    with importing:
+    with undisturbed:
         from ipcmules.bus import liveness
 
     return liveness.is_alive(where)
@@ -266,7 +266,7 @@ def _search() -> Places | None:
     name = os.environ.get(BUS_VARIABLE)
     if name:
         return places(name)
-    with importing:
+    with undisturbed:
         from ipcmules.member import lookup
 
     return lookup.ancestral_bus()
@@ -289,6 +289,11 @@ def _join(where: Places, role: str, number: int) -> Membership:
             "this process cannot join a bus: eventlet.monkey_patch() has replaced the system's reads, polls "
             "and locks, ours too; use gevent (gunicorn -k gevent), or threads"
         )
+    with undisturbed:
+        from ipcmules.bus import description as descriptions  # with config 8 ms: only who joins needs them
+        from ipcmules.member import lookup
+
+    # After that, at the end of which a signal handler may run that joins.
     if _current is not None:
         if _current.where != where:
             raise BusRunning(
@@ -298,10 +303,6 @@ def _join(where: Places, role: str, number: int) -> Membership:
         if not _current.ended():
             return _current
         leave()  # the bus of this name is another one by now, or none
-    with importing:
-        from ipcmules.bus import description as descriptions  # with config 8 ms: only who joins needs them
-        from ipcmules.member import lookup
-
     found = descriptions.load(where)
     if found is None or not found.complete or not _is_alive(where):
         raise NotAttached(
@@ -316,7 +317,7 @@ def _join(where: Places, role: str, number: int) -> Membership:
         for hook in on_join:
             hook(member)
     except BaseException as error:
-        with importing:
+        with undisturbed:
             from ipcmules.kernel.interruption import raised_here  # rare, so not part of every import
 
         if not raised_here(error):  # a signal handler of the program: the next call joins as a whole

@@ -78,11 +78,14 @@ class Rest:
         return found[len(found) - self.remaining :]
 
 
-def create(where: Places, mules: int) -> None:
-    """Make the segment for so many mules. Their cells have memory at once, their areas where they use them.
+def create(where: Places, mules: int, widest: int = 0) -> None:
+    """Make the segment for so many mules. Their cells have memory at once, and the areas that each one needs
+    to receive at all, for frames of `widest` bytes; other areas where they are used.
 
     The master reads the cells of a mule that died young, and mapped memory that has no page yet asks for one
-    even to be read: where there is none that is a SIGBUS (mmap(2)). Raises LimitError.
+    even to be read: where there is none that is a SIGBUS (mmap(2)). And what waits in lanes may fill shared
+    memory before a mule receives for the first time: it must be able to, as nobody else makes room then.
+    Raises LimitError.
     """
     segment = posix_ipc.SharedMemory(where.inflight, posix_ipc.O_CREX, mode=0o600)
     try:
@@ -90,11 +93,14 @@ def create(where: Places, mules: int) -> None:
         os.posix_fallocate(segment.fd, 0, PAGE)
         os.pwrite(segment.fd, MAGIC.to_bytes(8, "little") + mules.to_bytes(8, "little"), 0)
         for number in range(mules):  # the size grows with it: a part that is there whole has its cells
-            os.posix_fallocate(segment.fd, PAGE + number * PART, PAGE)
+            start = PAGE + number * PART
+            os.posix_fallocate(segment.fd, start, PAGE)
+            for area in (thread_area(0), frame_area(0), frame_area(1)) if widest else ():
+                os.posix_fallocate(segment.fd, start + area, widest)
         os.ftruncate(segment.fd, PAGE + mules * PART)
     except OSError as error:
         posix_ipc.unlink_shared_memory(where.inflight)
-        need = (1 + mules) * PAGE
+        need = PAGE + mules * (PAGE + 3 * widest)
         what = f"what {mules} mules have in hand needs {need} bytes of shared memory and more"
         raise exhaustion.no_room(error, what) from error
     finally:

@@ -21,7 +21,7 @@ from types import CodeType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from ipcmules.bus.places import PACKAGE
-from ipcmules.kernel.exhaustion import importing
+from ipcmules.kernel.undisturbed import undisturbed
 
 #: Directory of this package: frames in it are never the app's.
 _OURS = PACKAGE + os.sep
@@ -166,7 +166,7 @@ def _source_of(handler: Callable[..., Any]) -> str:
 def digest(*parts: str) -> bytes:
     """16 bytes that stand for these texts in this order (docs/formats-table.md)."""
     whole = b"".join(len(each).to_bytes(8, "little") + each for each in map(os.fsencode, map(_plain, parts)))
-    with importing:
+    with undisturbed:
         import hashlib  # 4 ms: only who registers needs it
 
     return hashlib.sha256(whole).digest()[:16]

@@ -93,6 +93,8 @@ ON_A_BUS = [
     case(UnknownTarget, "mule True cannot be", mule_msg, b"x", True),
     case(UnknownTarget, r"mule \[1\] cannot be", mule_msg, b"x", [1]),
     case(UnknownTarget, "unknown farm 'mail': this bus has f", farm_msg, "mail", b"x"),
+    case(UnknownTarget, "b'xxx.* can be no farm's name: .* give the farm first", farm_msg, b"x" * 999, "f"),
+    case(UnknownTarget, "'{}' can be no farm's name", farm_msg, "{}", b"x"),
     case(UnknownTarget, r"farm_msg\(\) takes the name of a farm first, not 1", farm_msg, 1, b"x"),
     # Messages: what they are, and how they are sent.
     case(MessageTypeError, "str, not dict: serialise it first, .*json.dumps", mule_msg, {"a": 1}),

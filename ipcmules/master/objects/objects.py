@@ -121,7 +121,7 @@ def _create_rest(
     shared.cells[table.H_FREQUENCY] = int(config.spooler_frequency * 1e9)
     shared.cells[table.H_MASTER_START] = found.master.start
     shared.cells[table.H_MASTER_PID] = found.master.pid
-    slots.create(where, len(config.mules))
+    slots.create(where, len(config.mules), max((each.size for each in found.queues), default=0))
     lanes.create(where, config, found.generation)
     objects = Objects(where, found, shared, Directory(where) if config.mules else None)
     try:

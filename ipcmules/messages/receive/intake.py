@@ -146,10 +146,18 @@ class Intake:
             if not self._handout.room():
                 cells[urgent] = 1  # look again when a frame is through
                 return
-            loaded = self._handout.loaded
-            batch = self._behind.own.batch(loaded[0].priority if loaded else 0) if self._behind.used else None
+            loaded, behind = self._handout.loaded, self._behind
+            batch = behind.own.batch(0) if behind.used else None
             if batch is not None:
-                self._handout.load_batch(batch, self._behind.cells)
-                cells[urgent] = 1  # there may be more
-            elif self._take_own():
-                self._handout.load()
+                cells[urgent] = 1  # as long as there is any: it is to overtake all that is loaded behind it
+                if loaded and loaded[0].priority >= batch.priority:
+                    batch = None
+            # What was there before that look says nothing of what the queue has by now.
+            older = bool(self._arrived)
+            if not self._take_own():
+                return
+            first = self._arrived[0] if self._arrived else None
+            if batch is not None and first is not None and not older and first[1] < batch.priority:
+                # A queue gives the most urgent one first: it has nothing that is older than the batch.
+                self._handout.load_batch(batch, behind.cells)
+            self._handout.load()
