@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import interruptions
 import pytest
 
+import interruptions
 from ipcmules.bus.config import BusConfig, Program
 from ipcmules.bus.places import Places
 from ipcmules.bus.table import Layout
