@@ -7,6 +7,7 @@ is the one place that reads /proc/PID/stat.
 from __future__ import annotations
 
 import errno
+import io
 import os
 from typing import NamedTuple
 
@@ -49,8 +50,8 @@ NOBODY = ProcessId(0, 0)
 
 def _stat_fields(pid: int) -> list[bytes]:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            line = file.read()
+        with io.FileIO(f"/proc/{pid}/stat") as file:
+            line = file.read(4096)
     except OSError as error:
         if error.errno in _REFUSED:
             raise

@@ -36,6 +36,8 @@ Dispatch = Callable[[int], None]
 
 #: Of this process: a forked child must not go on waiting for its parent's signals.
 _waiters: weakref.WeakSet[Waiter] = weakref.WeakSet()
+#: Whether there ever was one, in this process or one that it was forked from.
+_any = False
 
 
 class BusGone(Exception):
@@ -66,6 +68,7 @@ class Waiter:
             raise
 
     def _open(self, member: Membership, number: int) -> None:
+        global _any
         layout = member.table.layout
         self._epoll = unpatched_polls.epoll()
         endpoints = [(f"worker{number}", layout.worker_endpoint(number)), ("worker0", layout.worker_pool)]
@@ -80,6 +83,7 @@ class Waiter:
         self._pid = os.getpid()
         self._turn = unpatched.RLock()
         self._closed = False
+        _any = True
         _waiters.add(self)
         # A predecessor that waits still is to see that it is replaced.
         member.raiser.nudge(f"worker{number}")
@@ -200,6 +204,8 @@ class Waiter:
 
 
 def _after_fork() -> None:
+    if not _any:
+        return  # to go through a set costs memory of its own in each of many idle mules
     for each in list(_waiters):
         each.forget()
 

@@ -8,9 +8,9 @@ look: it goes on. Only a stopped process does not answer.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
-from typing import IO
 
 from ipcmules.bus import log
 
@@ -18,7 +18,7 @@ from ipcmules.bus import log
 ASK, TELL = int(signal.SIGRTMAX) - 2, int(signal.SIGRTMAX) - 3
 
 #: Kept open for as long as the handler may write to it; named so that it is done once a process.
-_file: IO[bytes] | None = None
+_file: io.FileIO | None = None
 _process = 0
 
 
@@ -43,7 +43,7 @@ def ready(path: str) -> None:
             faulthandler.unregister(each)
         _process = os.getpid()
         return
-    before, _file = _file, os.fdopen(descriptor, "wb", buffering=0)
+    before, _file = _file, io.FileIO(descriptor, "wb")
     # chain: what the signal did before comes after the dump, which is its default: the end (signal(7)).
     faulthandler.register(ASK, file=_file, all_threads=True, chain=True)
     faulthandler.register(TELL, file=_file, all_threads=True)

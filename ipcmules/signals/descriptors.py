@@ -10,6 +10,7 @@ import os
 from ipcmules.bus.config import BusConfig
 from ipcmules.bus.places import Places
 from ipcmules.kernel import exhaustion
+from ipcmules.kernel.interruption import noted
 from ipcmules.signals import fifos
 
 
@@ -29,14 +30,19 @@ class Descriptors:
         known = self._open.get(endpoint)
         if known is not None:
             return known
+        opened: list[int] = []
         try:
             with exhaustion.explained("whoever handles the signal cannot be woken"):
-                opened = fifos.open_fifo(self._where.fifo(fifos.name_of(endpoint, self._config)))
-        except FileNotFoundError:
-            return None
-        kept = self._open.setdefault(endpoint, opened)
-        if kept != opened:  # another thread was faster
-            os.close(opened)
+                noted(opened, fifos.open_fifo, self._where.fifo(fifos.name_of(endpoint, self._config)))
+            kept = self._open.setdefault(endpoint, opened[0])
+        except BaseException as error:
+            if opened and self._open.get(endpoint) != opened[0]:  # a signal handler of the program
+                os.close(opened[0])
+            if isinstance(error, FileNotFoundError) and not opened:
+                return None
+            raise
+        if kept != opened[0]:  # another thread was faster
+            os.close(opened[0])
         return kept
 
     def forget(self, endpoint: int) -> None:

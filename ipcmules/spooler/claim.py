@@ -224,9 +224,5 @@ def locker(file: int) -> int:
     return 0 if kind == fcntl.F_UNLCK else int(pid) or -1
 
 
-def _after_fork() -> None:
-    """A forked child has none of its parent's record locks."""
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+# A forked child has none of its parent's record locks.
+os.register_at_fork(after_in_child=_held.clear)

@@ -294,12 +294,15 @@ class Post:
 
 
 _posts: weakref.WeakSet[Post] = weakref.WeakSet()
+#: Whether there ever was one, in this process or one that it was forked from.
+_any = False
 _registered = False
 
 
 def _register(post: Post) -> None:
     """Have the post give up its lanes when the interpreter ends; a forked child inherits that."""
-    global _registered
+    global _any, _registered
+    _any = True
     _posts.add(post)
     if _registered:
         return
@@ -315,6 +318,8 @@ def _register(post: Post) -> None:
 
 def _after_fork() -> None:
     """In a forked child, however it was forked: nothing of a post is this process's."""
+    if not _any:
+        return  # to go through a set costs memory of its own in each of many idle mules
     for post in list(_posts):
         post.after_fork()
 

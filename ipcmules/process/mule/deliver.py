@@ -30,11 +30,7 @@ Function = Callable[..., Any]
 _calls: dict[int, bytes] = {}
 
 
-def _after_fork() -> None:
-    _calls.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(after_in_child=_calls.clear)
 
 
 def past_calls(member: Membership, receive: Callable[[], bytes | None]) -> bytes | None:

@@ -18,7 +18,7 @@ from typing import NoReturn
 from ipcmules.bus import log, table
 from ipcmules.bus.config import BusConfig
 from ipcmules.functions import coroutines
-from ipcmules.kernel import linux, processes, unpatched
+from ipcmules.kernel import handlers, linux, processes, unpatched
 from ipcmules.member import membership
 from ipcmules.member.membership import Membership
 from ipcmules.messages.receive.counting import CountingInbox
@@ -64,7 +64,7 @@ def _live(order: Order, reported: int) -> None:
     member = membership.become(order.role, order.number)
     log.identify(member.where.bus, order.role, order.number)
     processes.set_title(f"ipcmules: {member.where.bus} {order.role} {order.number}")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    handlers.set_handler(signal.SIGINT, handlers.IGNORE)
     _wait_for_files(member)
     if order.role == "worker":
         _live_as_worker(member, order)
@@ -135,7 +135,7 @@ def _live_as_mule(member: Membership, order: Order) -> None:
     inbox = _open_inbox(member, order.number)
     membership.receive_with(member, inbox)
     for each in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, Stopper(inbox, record, order.master))
+        handlers.set_handler(each, Stopper(inbox, record, order.master))
     if member.table.cells[table.H_STATE] in (table.STOPPING, table.STOPPED):
         return  # forked while the stop began, which may not have seen this process
     if config.lazy_apps:
