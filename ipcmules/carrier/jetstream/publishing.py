@@ -35,16 +35,19 @@ class Overtaken(Exception):
 
 async def publish(
     connection: Connection, subject: str, body: bytes, headers: dict[str, str], seconds: float
-) -> None:
-    """Store a message. Raises Refused, Away, and Overtaken where headers name the message before it."""
+) -> int:
+    """Store a message; its sequence number.
+
+    Raises Refused, Away, and Overtaken where headers name the message before it.
+    """
     deadline, tries = time.monotonic() + seconds, 0
     while (left := deadline - time.monotonic()) > 0:
         try:
             await asyncio.wait_for(connection.ready.wait(), left)
             left = max(min(_TRY, deadline - time.monotonic()), 0.01)
             tries += 1
-            await connection.context.publish(subject, body, timeout=left, headers=headers)
-            return
+            stored = await connection.context.publish(subject, body, timeout=left, headers=headers)
+            return stored.seq
         except nats.errors.MaxPayloadError:
             most = connection.client.max_payload
             raise Refused(

@@ -52,6 +52,13 @@ class TaskNames:
         """Where is said how a task stands."""
         return f"ipcmules.{self._cluster}.state.{spooler if spooler == '*' else plain(spooler)}.{part}"
 
+    def note(self, spooler: str, about: str) -> str:
+        """Where all hosts keep something of a spooler, in the stream of what is said of tasks.
+
+        No host's name has a '~', and with one of those a task's part begins, or with '~'.
+        """
+        return self.state(spooler, f"note~{about}")
+
     @property
     def dead_stream(self) -> str:
         """The stream of dead tasks."""

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -37,6 +38,8 @@ _NAME, _DUE, _RECORD, _UNTIL = "Ipcmules-Task", "Ipcmules-Due", "Ipcmules-Record
 _STATE = "Ipcmules-State"
 _ID, _EXPECTED, _TTL = "Nats-Msg-Id", "Nats-Expected-Last-Subject-Sequence", "Nats-TTL"
 _EXPECTED_WHERE = "Nats-Expected-Last-Subject-Sequence-Subject"
+#: A note is stored within so many seconds, or it is not.
+_NOTE = 5.0
 
 
 class Tasks:
@@ -129,18 +132,20 @@ class Tasks:
         said = json.dumps({"spooler": spooler, "priority": priority}).encode()
         await self._connection.client.publish(self._names.word_to_all, said)
 
-    async def _publish(self, subject: str, body: bytes, headers: dict[str, str], seconds: float) -> None:
+    async def _publish(self, subject: str, body: bytes, headers: dict[str, str], seconds: float) -> int:
         try:
-            await publishing.publish(self._connection, subject, body, headers, seconds)
+            return await publishing.publish(self._connection, subject, body, headers, seconds)
         except Overtaken as error:
-            if error.again and await self._is_ours(subject, headers[_ID]):
-                return  # of a former try, whose answer was lost
+            place = await self._ours(subject, headers[_ID]) if error.again else 0
+            if place:
+                return place  # of a former try, whose answer was lost
             raise Superseded from None
 
-    async def _is_ours(self, subject: str, called: str) -> bool:
+    async def _ours(self, subject: str, called: str) -> int:
         stream = await self._connection.asked(self._connection.context.find_stream_name_by_subject(subject))
         found = await self._last(stream, subject)
-        return found is not None and (found.headers or {}).get(_ID) == called
+        is_ours = found is not None and (found.headers or {}).get(_ID) == called
+        return (found.seq or 0) if found is not None and is_ours else 0
 
     # Taking
 
@@ -193,6 +198,18 @@ class Tasks:
             return None
         what, host, place, since, record = json.loads((found.headers or {})[_STATE])
         return State(what, host, place, since, values.unpacked(record), found.data or b"")
+
+    # What all hosts keep of a spooler
+
+    async def note(self, spooler: str, about: str) -> tuple[bytes, int]:
+        """See TaskEngine."""
+        found = await self._last(self._names.states, self._names.note(spooler, about))
+        return (b"", 0) if found is None else (found.data or b"", found.seq or 0)
+
+    async def set_note(self, spooler: str, about: str, text: bytes, place: int) -> int:
+        """See TaskEngine."""
+        headers = {_ID: f"note-{uuid.uuid4().hex}", _EXPECTED: str(place)}
+        return await self._publish(self._names.note(spooler, about), text, headers, _NOTE)
 
     # Looking
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ipcmules.carrier.engine import Refused
+from ipcmules.carrier.tasks.schedules import Schedules
 from ipcmules.carrier.tasks.spooler import ClusterSpooler
 from ipcmules.carrier.tasks.values import State, Stored, Superseded, TaskEngine
 from ipcmules.cluster.tasks import OUT
@@ -48,6 +49,7 @@ class Answers:
             "task-retry": self._retry,
             "task-drop": self._drop,
         }
+        self._answers |= Schedules(engine, self._task).answers
         engine.on_word(self._heed)
 
     def knows(self, question: dict[str, Any]) -> bool:

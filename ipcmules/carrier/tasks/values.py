@@ -110,6 +110,12 @@ class TaskEngine(Protocol):
     async def state(self, spooler: str, name: str) -> State | None:
         """What was last said of a task."""
 
+    async def note(self, spooler: str, about: str) -> tuple[bytes, int]:
+        """What all hosts keep of a spooler about something, and its place; b"" and 0 for nothing."""
+
+    async def set_note(self, spooler: str, about: str, text: bytes, place: int) -> int:
+        """Put something in place of what note() gave; its place. Raises Superseded, Refused."""
+
     async def find(self, spooler: str, name: str) -> Stored | None:
         """The task that is stored by that name."""
 
