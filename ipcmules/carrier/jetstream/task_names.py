@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ipcmules.carrier.tasks.values import PAUSED
 from ipcmules.spooler import clustered
 from ipcmules.spooler import names as files
 
@@ -58,6 +59,11 @@ class TaskNames:
         No host's name has a '~', and with one of those a task's part begins, or with '~'.
         """
         return self.state(spooler, f"note~{about}")
+
+    @property
+    def pauses(self) -> str:
+        """Where all hosts keep what is paused of spoolers."""
+        return self.state("*", f"note~{PAUSED}")
 
     @property
     def dead_stream(self) -> str:

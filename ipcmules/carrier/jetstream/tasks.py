@@ -25,6 +25,7 @@ from nats.js.api import RawStreamMsg
 from ipcmules.carrier.engine import Away, Refused
 from ipcmules.carrier.jetstream import publishing
 from ipcmules.carrier.jetstream.connection import Connection
+from ipcmules.carrier.jetstream.pauses import Pauses
 from ipcmules.carrier.jetstream.publishing import Overtaken
 from ipcmules.carrier.jetstream.pulls import Pull
 from ipcmules.carrier.jetstream.task_names import own_part, part_of
@@ -59,10 +60,12 @@ class Tasks:
         self._host = host
         self._confirmed = confirmed
         self._heed: Callable[[dict[str, Any]], object] = bool
+        self._pauses = Pauses(connection, streams)
 
     async def make(self, context: JetStreamContext) -> None:
         """What must exist does. Raises Foreign, nats.errors.Error."""
         await self._streams.make(context, self._connection.client)
+        await self._pauses.read(context)
 
     async def begun(self, client: Client) -> None:
         """There is a connection: hear what others tell."""
@@ -70,6 +73,7 @@ class Tasks:
             return
         await client.subscribe(self._names.word(self._host), cb=self._hear)
         await client.subscribe(self._names.word_to_all, cb=self._hear)
+        await client.subscribe(self._names.pauses, cb=self._pauses.hear)
 
     async def _hear(self, message: Msg) -> None:
         said = json.loads(message.data)
@@ -78,6 +82,10 @@ class Tasks:
                 self._streams.note(said["spooler"], said["priority"])
         else:
             self._heed(said)
+
+    def on_pauses(self, heed: Callable[[str, bytes], object]) -> None:
+        """See TaskEngine."""
+        self._pauses.heed = heed
 
     def on_word(self, heed: Callable[[dict[str, Any]], object]) -> None:
         """See TaskEngine."""

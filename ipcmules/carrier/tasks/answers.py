@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ipcmules.carrier.engine import Refused
+from ipcmules.carrier.tasks.pausing import Pausing
 from ipcmules.carrier.tasks.schedules import Schedules
 from ipcmules.carrier.tasks.spooler import ClusterSpooler
 from ipcmules.carrier.tasks.values import State, Stored, Superseded, TaskEngine
@@ -50,6 +51,8 @@ class Answers:
             "task-drop": self._drop,
         }
         self._answers |= Schedules(engine, self._task).answers
+        self._pauses = Pausing(engine, {each.name: each.directory for each in known})
+        self._answers["task-pause"] = self._pauses.answer
         engine.on_word(self._heed)
 
     def knows(self, question: dict[str, Any]) -> bool:
@@ -65,9 +68,12 @@ class Answers:
             )
         return await self._answers[question["do"]](question, body)
 
-    async def watch(self) -> dict[str, dict[str, int]]:
-        """How many tasks there are."""
-        return {each: await self._engine.counts(each) for each in self._known}
+    async def watch(self) -> dict[str, dict[str, Any]]:
+        """How many tasks there are, and what is paused on all hosts."""
+        return {
+            each: {**await self._engine.counts(each), "paused": await self._pauses.of(each)}
+            for each in self._known
+        }
 
     def _heed(self, said: dict[str, Any]) -> None:
         spooler = self._here.get(str(said.get("of")))
