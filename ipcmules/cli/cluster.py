@@ -103,7 +103,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         in_hand = sum(each.get("in_hand", 0) for each in here)
         lines.append(
             f"spooler {name}: {spooler['stored']} tasks, {in_hand} of them in hand on {sum(map(bool, here))} "
-            f"{'host' if sum(map(bool, here)) == 1 else 'hosts'}, {spooler['dead']} dead"
+            f"{'host' if sum(map(bool, here)) == 1 else 'hosts'}, {spooler['dead']} dead{_paused(spooler)}"
         )
     mules = [f"{name} {count}" for name, count in cluster["mules"].items()]
     if mules:
@@ -111,6 +111,13 @@ def _lines(found: dict[str, Any]) -> list[str]:
     waiting = [f"{name} {count}" for name, count in cluster["signals"].items() if count]
     lines.append(f"signals that wait: {', '.join(waiting) or 'none'}")
     return [*lines, f"dead letters: {cluster['dead']}"]
+
+
+def _paused(spooler: dict[str, Any]) -> str:
+    paused = spooler["paused"]
+    if not paused:
+        return ""
+    return ", paused on all hosts" + ("" if "*" in paused else f": tasks of {', '.join(paused)}")
 
 
 def _here(found: dict[str, Any]) -> list[str]:

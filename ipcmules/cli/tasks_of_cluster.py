@@ -15,6 +15,7 @@ from ipcmules.bus.config import BusConfig
 from ipcmules.bus.places import Places
 from ipcmules.cluster import tasks
 from ipcmules.cluster.tasks import HAND, OUT, TAKEN, ClusterAway
+from ipcmules.errors import SpoolError
 from ipcmules.kernel.printable import for_people
 from ipcmules.spooler import codec, names, peek
 from ipcmules.spooler.attempts import Record
@@ -157,3 +158,17 @@ def _do(what: str, task: Peek) -> str:
 
 def _name(place: str) -> str:
     return place.removeprefix(tasks.SHOWN)
+
+
+def pause(place: str, function: str | None, paused: bool) -> bool:
+    """Pause a spooler of the cluster, or the tasks of a function in it, on all hosts, or resume them.
+
+    False where it was so. Raises ClusterAway.
+    """
+    assert isinstance(place, ClusterPlace)
+    name = place.removeprefix(tasks.SHOWN)
+    head = {"do": "task-pause", "of": name, "function": function, "paused": paused}
+    answer, _ = tasks.ask(place.where, head)
+    if answer["said"] == "refused":
+        raise SpoolError(f"spooler {name!r} of the cluster: {answer['why']}")
+    return bool(answer["changed"])

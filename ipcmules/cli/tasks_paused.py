@@ -1,4 +1,7 @@
-"""`ipcmules tasks pause` and `resume`: have no further task begun of a spool directory, or of a function."""
+"""`ipcmules tasks pause` and `resume`: have no further task begun of a spool directory, or of a function.
+
+What is named and the cluster's is so on all hosts.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,8 @@ def pause(place: str | None, given: str | None, function: str | None, bus: str |
     """Have no further task begun, of all or of one function.
 
     Those that run go on, and tasks can be enqueued. It holds for all buses of the directory, and over
-    restarts, until `resume`. `status` shows it.
+    restarts, until `resume`. `status` shows it. A spooler of the cluster that is named is paused on all
+    hosts; without a name this host's part of it is.
     """
     _change(place or given, function, bus, True)
 
@@ -49,13 +53,21 @@ def resume(place: str | None, given: str | None, function: str | None, bus: str 
 
 
 def _change(place: str | None, function: str | None, bus: str | None, paused: bool) -> None:
-    for each in tasks_of_cluster.run_here(tasks_found.directories(place, bus)):
+    found = tasks_found.directories(place, bus)
+    if place is not None and tasks_of_cluster.is_one(found[0]):
+        _say(function, f"{place} on all hosts", tasks_of_cluster.pause(found[0], function, paused), paused)
+        return
+    for each in tasks_of_cluster.run_here(found):
         directory.check(each)
         try:
             changed = pauses.change(each, function, paused)
         except OSError as error:
             raise SpoolError(f"what is paused of {each} cannot be written: {error.strerror}") from error
-        what = f"the tasks of {for_people(function)} in " if function is not None else ""
-        state = "paused" if paused else "resumed"
-        state = state if changed else "paused already" if paused else "not paused"
-        click.echo(f"{what}{for_people(each)}: {state}")
+        _say(function, each, changed, paused)
+
+
+def _say(function: str | None, where: str, changed: bool, paused: bool) -> None:
+    what = f"the tasks of {for_people(function)} in " if function is not None else ""
+    state = "paused" if paused else "resumed"
+    state = state if changed else "paused already" if paused else "not paused"
+    click.echo(f"{what}{for_people(where)}: {state}")

@@ -186,6 +186,19 @@ def test_a_place_is_given_back_where_too_many_were_begun(tmp_path: Path) -> None
     assert said == "taken"
 
 
+def test_what_is_paused_on_all_hosts_is_said_beside_what_is_here(tmp_path: Path) -> None:
+    where = str(tmp_path)
+    everywhere = pauses.Pauses(5.0, {"app.mail": 6.0})
+    assert pauses.loaded(pauses.dumped(everywhere)) == everywhere and not pauses.loaded(b"{")
+    pauses.set_everywhere(where, everywhere)
+    assert pauses.read(where) == everywhere
+    assert not pauses.change(where, None, False), "it is not paused here"
+    assert pauses.change(where, "app.count", True)
+    assert sorted(pauses.read(where).functions) == ["app.count", "app.mail"]
+    pauses.set_everywhere(where, pauses.NONE)
+    assert not pauses.read(where).everything and list(pauses.read(where).functions) == ["app.count"]
+
+
 def test_pauses_are_said_by_a_file(tmp_path: Path) -> None:
     where = str(tmp_path)
     assert not pauses.read(where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ipcmules.carrier.tasks.values import PAUSED
 from ipcmules.spooler import clustered
 from ipcmules.spooler import names as files
 
@@ -55,6 +56,18 @@ class TaskNames:
     def flow(self, spooler: str, name: str) -> str:
         """Where is said how far a chain or group is: among the states, as no task is called so."""
         return self.state(spooler, f"~flow~{own_part(name)}")
+
+    def note(self, spooler: str, about: str) -> str:
+        """Where all hosts keep something of a spooler, in the stream of what is said of tasks.
+
+        No host's name has a '~', and with one of those a task's part begins, or with '~'.
+        """
+        return self.state(spooler, f"note~{about}")
+
+    @property
+    def pauses(self) -> str:
+        """Where all hosts keep what is paused of spoolers."""
+        return self.state("*", f"note~{PAUSED}")
 
     @property
     def dead_stream(self) -> str:

@@ -25,6 +25,7 @@ from nats.js.api import RawStreamMsg
 from ipcmules.carrier.engine import Away, Refused
 from ipcmules.carrier.jetstream import publishing
 from ipcmules.carrier.jetstream.connection import Connection
+from ipcmules.carrier.jetstream.pauses import Pauses
 from ipcmules.carrier.jetstream.publishing import Overtaken
 from ipcmules.carrier.jetstream.pulls import Pull
 from ipcmules.carrier.jetstream.task_names import own_part, part_of
@@ -38,6 +39,8 @@ _NAME, _DUE, _RECORD, _UNTIL = "Ipcmules-Task", "Ipcmules-Due", "Ipcmules-Record
 _STATE = "Ipcmules-State"
 _ID, _EXPECTED, _TTL = "Nats-Msg-Id", "Nats-Expected-Last-Subject-Sequence", "Nats-TTL"
 _EXPECTED_WHERE = "Nats-Expected-Last-Subject-Sequence-Subject"
+#: A note is stored within so many seconds, or it is not.
+_NOTE = 5.0
 
 #: How far a chain or group is, is kept so long, seconds: for who retries a dead one, or waits for a part.
 _FLOW = 366 * 86400
@@ -62,10 +65,12 @@ class Tasks:
         self._host = host
         self._confirmed = confirmed
         self._heed: Callable[[dict[str, Any]], object] = bool
+        self._pauses = Pauses(connection, streams)
 
     async def make(self, context: JetStreamContext) -> None:
         """What must exist does. Raises Foreign, nats.errors.Error."""
         await self._streams.make(context, self._connection.client)
+        await self._pauses.read(context)
 
     async def begun(self, client: Client) -> None:
         """There is a connection: hear what others tell."""
@@ -73,6 +78,7 @@ class Tasks:
             return
         await client.subscribe(self._names.word(self._host), cb=self._hear)
         await client.subscribe(self._names.word_to_all, cb=self._hear)
+        await client.subscribe(self._names.pauses, cb=self._pauses.hear)
 
     async def _hear(self, message: Msg) -> None:
         said = json.loads(message.data)
@@ -81,6 +87,10 @@ class Tasks:
                 self._streams.note(said["spooler"], said["priority"])
         else:
             self._heed(said)
+
+    def on_pauses(self, heed: Callable[[str, bytes], object]) -> None:
+        """See TaskEngine."""
+        self._pauses.heed = heed
 
     def on_word(self, heed: Callable[[dict[str, Any]], object]) -> None:
         """See TaskEngine."""
@@ -225,6 +235,18 @@ class Tasks:
     async def _purge(self, subject: str) -> None:
         context = self._connection.context
         await self._connection.asked(context.purge_stream(self._names.states, subject=subject))
+
+    # What all hosts keep of a spooler
+
+    async def note(self, spooler: str, about: str) -> tuple[bytes, int]:
+        """See TaskEngine."""
+        found = await self._last(self._names.states, self._names.note(spooler, about))
+        return (b"", 0) if found is None else (found.data or b"", found.seq or 0)
+
+    async def set_note(self, spooler: str, about: str, text: bytes, place: int) -> int:
+        """See TaskEngine."""
+        headers = {_ID: f"note-{os.urandom(8).hex()}", _EXPECTED: str(place)}
+        return await self._publish(self._names.note(spooler, about), text, headers, _NOTE)
 
     # Looking
 

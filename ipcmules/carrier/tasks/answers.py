@@ -15,6 +15,8 @@ from ipcmules.bus import log
 from ipcmules.carrier.engine import Refused
 from ipcmules.carrier.tasks.flow_answers import FlowAnswers
 from ipcmules.carrier.tasks.flows import Flows, kin_of
+from ipcmules.carrier.tasks.pausing import Pausing
+from ipcmules.carrier.tasks.schedules import Schedules
 from ipcmules.carrier.tasks.spooler import ClusterSpooler
 from ipcmules.carrier.tasks.values import State, Stored, Superseded, TaskEngine
 from ipcmules.cluster.tasks import OUT
@@ -62,6 +64,9 @@ class Answers:
         }
         self._flows = flows
         flows.cancel = self._cancel_one
+        self._answers |= Schedules(engine, self._task).answers
+        self._pauses = Pausing(engine, {each.name: each.directory for each in known})
+        self._answers["task-pause"] = self._pauses.answer
         engine.on_word(self._heed)
 
     def knows(self, question: dict[str, Any]) -> bool:
@@ -77,9 +82,12 @@ class Answers:
             )
         return await self._answers[question["do"]](question, body)
 
-    async def watch(self) -> dict[str, dict[str, int]]:
-        """How many tasks there are."""
-        return {each: await self._engine.counts(each) for each in self._known}
+    async def watch(self) -> dict[str, dict[str, Any]]:
+        """How many tasks there are, and what is paused on all hosts."""
+        return {
+            each: {**await self._engine.counts(each), "paused": await self._pauses.of(each)}
+            for each in self._known
+        }
 
     def _heed(self, said: dict[str, Any]) -> None:
         of, name = str(said.get("of")), str(said.get("name"))

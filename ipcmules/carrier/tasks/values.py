@@ -16,6 +16,8 @@ _LONGEST = 12_000
 
 #: Until when the key of a task is its own: it is free again (unique_until="started", and it has begun).
 FREE = "free"
+#: The note that says what is paused of a spooler on all hosts.
+PAUSED = "paused"
 
 
 class Superseded(Exception):
@@ -119,6 +121,15 @@ class TaskEngine(Protocol):
 
     async def forget_flow(self, spooler: str, name: str, parts: Iterable[str]) -> None:
         """Forget how parts stood, and then how far the whole is."""
+
+    async def note(self, spooler: str, about: str) -> tuple[bytes, int]:
+        """What all hosts keep of a spooler about something, and its place; b"" and 0 for nothing."""
+
+    async def set_note(self, spooler: str, about: str, text: bytes, place: int) -> int:
+        """Put something in place of what note() gave; its place. Raises Superseded, Refused."""
+
+    def on_pauses(self, heed: Any) -> None:
+        """Have heed(spooler, text) called with that note, before the cluster is there and when it changes."""
 
     async def find(self, spooler: str, name: str) -> Stored | None:
         """The task that is stored by that name."""

@@ -12,9 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from ipcmules.bus import log, table
-from ipcmules.bus.config import BusConfig
-from ipcmules.cluster import tasks
+from ipcmules.bus import table
 from ipcmules.member.membership import Membership
 from ipcmules.process import database, dispatch
 from ipcmules.process.spooler.agenda import Agenda
@@ -26,15 +24,16 @@ from ipcmules.process.spooler.left import Left
 from ipcmules.process.spooler.looking import Looking
 from ipcmules.process.spooler.outcome import DONE, GONE, HELD, LATER, STARTED, TAKEN, Outcome, Terms
 from ipcmules.process.spooler.pausing import Pausing
+from ipcmules.process.spooler.placing import place_flows
 from ipcmules.process.spooler.run import Run
 from ipcmules.process.spooler.running import Runner
 from ipcmules.process.spooler.siblings import Siblings
+from ipcmules.process.spooler.ticking import ticks
 from ipcmules.process.spooler.waking import Waking
-from ipcmules.spooler import calls, flow_places, names
-from ipcmules.spooler.calls import SpoolFunction
+from ipcmules.spooler import names
 from ipcmules.spooler.figures import Recorder
 from ipcmules.spooler.in_hand import Hand
-from ipcmules.spooler.schedules import Ticker
+from ipcmules.spooler.schedules import Ticks
 from ipcmules.spooler.store import Store
 
 if TYPE_CHECKING:
@@ -54,34 +53,6 @@ _LINGER = 1.0
 _FULL = 0.05
 
 
-def _scheduled(config: BusConfig, directory: str) -> list[SpoolFunction]:
-    """The functions whose tasks come by themselves into the first directory."""
-    found = calls.scheduled()
-    if found and directory.removesuffix("/hand") in (each.directory for each in config.cluster_spoolers):
-        names_of = ", ".join(each.name for each in found)
-        log.event(
-            "error",
-            f"the tasks of {names_of}() do not come by themselves: the first spooler is the cluster's, and "
-            "each host would have them; declare one of this host before it (--spooler DIR)",
-        )
-        return []
-    return found
-
-
-def _place_flows(member: Membership, directory: str, store: Store) -> None:
-    """The chains and groups of a spooler of the cluster have their parts there."""
-    spool = tasks.named(member.description.config, directory)
-    if spool is None:
-        return
-
-    def opened(name: str, priority: str) -> flow_places.Place:
-        from ipcmules.spooler.flow_cluster import ClusterPlace
-
-        return ClusterPlace(member.where, spool.name, name, priority)
-
-    flow_places.register(store.path, opened)
-
-
 class Loop:
     """One spooler's. number: that of its directory, from 1."""
 
@@ -99,13 +70,11 @@ class Loop:
         self._task_cell = self._record + table.S_TASK
         self._count_cell = self._record + table.R_MESSAGES
         self._holding = Holding()
-        # Tasks that come by themselves come where a call without `spooler` goes.
-        scheduled = _scheduled(config, directory) if number == 1 else []
-        self._ticker = Ticker(directory, scheduled) if scheduled else None
+        self._ticker = ticks(member, number)
         self._pausing = Pausing(member, number, directory)
         self._waking = waking
         store = Store(directory, config.spooler_ordered)
-        _place_flows(member, directory, store)
+        place_flows(member, directory, store.path)
         self._hand = Hand(store.path)
         terms = Terms(
             config.spooler_max_attempts,
@@ -408,7 +377,7 @@ class Loop:
         ticks = self._ticker.next if self._ticker is not None else 0.0
         return min(filter(None, (due, held, ticks)), default=0.0)
 
-    def _tick(self, ticker: Ticker) -> None:
+    def _tick(self, ticker: Ticks) -> None:
         """Write the tasks that come by themselves now."""
         for name in ticker.tick(time.time()):
             self._agenda.put(name, time.time())
