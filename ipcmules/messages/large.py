@@ -39,7 +39,7 @@ def store(
     attempts: how many processes have died with it in hand; the name carries that, see attempts_of(). created:
     called as soon as it has a name, see collect(). context: what stands behind it, see context_of(); of one
     that no process has died with.
-    Raises LimitError if neither shared memory nor the state directory has room.
+    Raises LimitError if neither shared memory nor the state directory has room, or there is no descriptor.
     """
     name = segments.new_name()
     if attempts:
@@ -53,7 +53,7 @@ def store(
         return reference  # made before: from the write on no call, so that no handler raises when it is there
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EFBIG):
-            raise
+            raise _explained(error, len(data)) from error
     try:
         private_state(where)
         path = os.path.join(private_directory(directory(where)), name)
@@ -61,13 +61,20 @@ def store(
         segments.write(path, data, created)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
+            raise _explained(error, len(data)) from error
         raise LimitError(
             f"a message of {len(data)} bytes fits neither into shared memory ({segments.DIRECTORY}) nor into "
             f"{where.state}: {error.strerror}; "
             f"{exhaustion.remedy(error, 'make room there (docker: --shm-size)')}"
         ) from error
     return reference
+
+
+def _explained(error: OSError, size: int) -> OSError:
+    """What to raise where a message cannot be put aside for another reason than room."""
+    if not exhaustion.refused(error):
+        return error
+    return exhaustion.explain(error, f"a message of {size} bytes cannot lie by itself")
 
 
 def publish(reference: bytes) -> None:

@@ -76,7 +76,7 @@ _CALLS = {
 @pytest.mark.parametrize("name", list(_CALLS))
 def test_a_handler_makes_the_first_call(bus_env: object, bus_name: str, tmp_path: Path, name: str) -> None:
     (tmp_path / "app.py").write_text(public_calls.APP)
-    program = _PROGRAM.format(call=_CALLS[name], step=2003)
+    program = _PROGRAM.format(call=_CALLS[name], step=4001)
     with Launcher("--bus", bus_name, *public_calls.ARGUMENTS, cwd=tmp_path):
         done = subprocess.run(
             [sys.executable, "-c", program], env={**os.environ, "IPCMULES_BUS": bus_name}, cwd=tmp_path,

@@ -9,9 +9,11 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from test_interrupted_receive import Sender
 
 import narrow
+from ipcmules.errors import LimitError
 from ipcmules.messages import large
 from messagebus import message_bus, no_signal
 
@@ -80,3 +82,19 @@ def test_a_large_message_waits_for_a_descriptor(bus_env: object, bus_name: str) 
             assert bus.kept() == []
         inbox.done()
         assert large.sweep(bus.where) == 0
+
+
+def test_a_large_message_that_no_descriptor_is_left_for(bus_env: object, bus_name: str) -> None:
+    """To send it is refused in words, and can be done as soon as there is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with message_bus(bus_name) as bus:
+        inbox, send = bus.inbox(1), bus.post().outbox("mule1").send
+        assert send(b"w" * 100_000, 0)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(LimitError, match=r"message of 100000 bytes .*files; raise the limit"):
+                send(b"x" * 100_000, 0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert send(b"y" * 100_000, 0)
+        assert [inbox.get(5, True, True, no_signal) for _ in range(2)] == [b"w" * 100_000, b"y" * 100_000]
