@@ -14,6 +14,7 @@ from typing import Any
 
 from ipcmules.bus import log
 from ipcmules.bus.table import H_STATE, READY, STARTING
+from ipcmules.carrier.asking import Asking
 from ipcmules.carrier.engine import Away, Engine, Taken, Taker
 from ipcmules.carrier.hand import ARRIVING, DONE, HERE, Delivery, Hand
 from ipcmules.carrier.members import Members
@@ -47,9 +48,7 @@ class Incoming:
         self._done: OrderedDict[str, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._seats: list[asyncio.Task[None]] = []
-        #: Those that wait for a message.
-        self._waiting: set[asyncio.Task[None] | None] = set()
-        self._closing = False
+        self._asking = Asking()
         #: How many messages members have done, and how many came again.
         self.finished = self.again = 0
 
@@ -74,7 +73,7 @@ class Incoming:
 
     async def _seat(self, members: Members, taker: Taker) -> None:
         """One message after the other, for one member."""
-        while not self._closing:
+        while not self._asking.is_over:
             try:
                 taken = await self._ask(members, taker)
                 if taken is not None:
@@ -84,17 +83,13 @@ class Incoming:
                 await asyncio.sleep(_PAUSE)
 
     async def _ask(self, members: Members, taker: Taker) -> Taken | None:
-        seat = asyncio.current_task()
-        self._waiting.add(seat)
-        try:
+        with self._asking.waits():
             await members.room()
             members.asked(1)
             try:
                 return await taker.take()
             finally:
                 members.asked(-1)
-        finally:
-            self._waiting.discard(seat)
 
     async def _take(self, members: Members, taken: Taken) -> None:
         farm = members.farm
@@ -197,10 +192,7 @@ class Incoming:
 
     def stop_asking(self) -> None:
         """Take nothing more; what is here stays."""
-        self._closing = True
-        for each in list(self._waiting):
-            if each is not None:
-                each.cancel()
+        self._asking.end()
 
     def working(self) -> bool:
         """True while members that live have something of the cluster."""

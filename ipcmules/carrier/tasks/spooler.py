@@ -18,6 +18,7 @@ from inotify_simple import flags
 
 from ipcmules.bus import log
 from ipcmules.bus.table import H_STATE, READY, STARTING
+from ipcmules.carrier.asking import Asking
 from ipcmules.carrier.engine import Away, Refused
 from ipcmules.carrier.tasks.before import Before
 from ipcmules.carrier.tasks.flows import Flows, kin_of
@@ -77,12 +78,11 @@ class ClusterSpooler:
         self._policy = Policy(config.spooler_max_attempts)
         self.seats = (spool.processes or config.spooler_processes) * config.spooler_async
         self.here: dict[str, Seat] = {}
-        self._asking = 0
+        self._asking = Asking()
+        self._asked = 0
         self._freed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._takers: list[asyncio.Task[None]] = []
-        self._waiting: set[asyncio.Task[None] | None] = set()
-        self._closing = False
         self._watched = False
 
     @property
@@ -139,7 +139,7 @@ class ClusterSpooler:
     async def _seat(self) -> None:
         """One task after the other, for one spooler."""
         taker = self._engine.taker(self.name)
-        while not self._closing:
+        while not self._asking.is_over:
             try:
                 delivery = await self._ask(taker)
                 if delivery is not None:
@@ -149,9 +149,7 @@ class ClusterSpooler:
                 await asyncio.sleep(_PAUSE)
 
     async def _ask(self, taker: Any) -> Delivery | None:
-        me = asyncio.current_task()
-        self._waiting.add(me)
-        try:
+        with self._asking.waits():
             while not self._may_ask():
                 self._freed.clear()
                 await asyncio.sleep(0)
@@ -160,18 +158,16 @@ class ClusterSpooler:
                         await asyncio.wait_for(self._freed.wait(), _PAUSED)
                     except asyncio.TimeoutError:
                         pass
-            self._asking += 1
+            self._asked += 1
             try:
                 found: Delivery | None = await taker.take()
                 return found
             finally:
-                self._asking -= 1
-        finally:
-            self._waiting.discard(me)
+                self._asked -= 1
 
     def _may_ask(self) -> bool:
         return (
-            self._busy() + self._asking < self._living()
+            self._busy() + self._asked < self._living()
             and self._is_open()
             and not pauses.read(self._hand.directory).everything
         )
@@ -231,7 +227,7 @@ class ClusterSpooler:
         await self._give(delivery, task, given, kin)
 
     async def _give(self, delivery: Delivery, task: Stored, given: Record, kin: tuple[bool, str]) -> None:
-        if self._closing:
+        if self._asking.is_over:
             await self._engine.back(delivery.token)
             return
         here = Here(task.name, delivery.token, delivery.place, task.due, task.until, task.record, given)
@@ -275,7 +271,7 @@ class ClusterSpooler:
         while self._is_here(seat):
             seat.changed.clear()
             how = self._hand.how(seat.here)
-            if how in (GONE, AGAIN, ELSEWHERE) or (how == WAITS and self._closing):
+            if how in (GONE, AGAIN, ELSEWHERE) or (how == WAITS and self._asking.is_over):
                 break
             now = time.monotonic()
             rest = self._deadline / 3 if self._watched else min(self._deadline / 3, _LOOK)
@@ -306,7 +302,7 @@ class ClusterSpooler:
     async def _end(self, seat: Seat) -> None:
         """Tell the cluster what became of a task, until it has heard."""
         while not await self._tell(seat):
-            if self._closing:
+            if self._asking.is_over:
                 return  # who starts next does it
             await asyncio.sleep(_PAUSE)
             await self._engine.extend(seat.here.token)
@@ -323,7 +319,7 @@ class ClusterSpooler:
             elif how == AGAIN:
                 await self._telling.put_back(here)
             elif how == WAITS:
-                await self._telling.give_back(here, 0.0 if self._closing else _LATER)
+                await self._telling.give_back(here, 0.0 if self._asking.is_over else _LATER)
             else:
                 raise Busy
         except Busy:  # a spooler has taken it meanwhile
@@ -356,7 +352,7 @@ class ClusterSpooler:
     async def _hand_on(self, seat: Seat) -> None:
         """A bus ended with it in hand: that is no word of its own, so it counts as the death that it was."""
         seat.is_over = True
-        while not self._closing:
+        while not self._asking.is_over:
             try:
                 if await self._telling.is_ours(seat.here):
                     await self._engine.back(seat.here.token)
@@ -390,10 +386,7 @@ class ClusterSpooler:
 
     def stop_asking(self) -> None:
         """Take nothing more; what is here stays."""
-        self._closing = True
-        for each in list(self._waiting):
-            if each is not None:
-                each.cancel()
+        self._asking.end()
 
     def working(self) -> bool:
         """True while a spooler that lives has a task of the cluster."""
