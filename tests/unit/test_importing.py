@@ -7,7 +7,7 @@ import sys
 
 #: Of ours and the one extension module they need: two more than in 0.1.0, as the layout of the table and the
 #: imports of first calls are files of their own.
-MOST = 27
+MOST = 25
 #: Of the standard library's, what costs milliseconds; `typing` is there, and is half of the whole import.
 HEAVY = {
     "asyncio",
