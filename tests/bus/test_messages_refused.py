@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import textwrap
@@ -98,3 +99,34 @@ def test_a_large_message_that_no_descriptor_is_left_for(bus_env: object, bus_nam
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert send(b"y" * 100_000, 0)
         assert [inbox.get(5, True, True, no_signal) for _ in range(2)] == [b"w" * 100_000, b"y" * 100_000]
+
+
+def test_a_mule_that_waits_needs_no_descriptor(bus_env: object, bus_name: str) -> None:
+    """It gives back what dead senders had when there is one again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with message_bus(bus_name) as bus:
+        inbox = bus.inbox(1)
+
+        def burst() -> None:
+            post = bus.post()
+            for target in ("mule1", "pool"):
+                for _ in range(100):
+                    assert post.outbox(target).send(b"x", 5)
+
+        pid = bus.fork(burst)
+        assert bus.wait(pid) == 0
+        for _ in range(200):
+            assert inbox.get(5, True, True, no_signal) == b"x"
+        inbox.done()
+        behind = inbox._intake._behind
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            for _ in range(3):
+                behind._tidied = 0.0
+                assert inbox.get(0, True, True, no_signal) is None
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        behind._tidied = 0.0
+        assert inbox.get(0, True, True, no_signal) is None
+        name = bus.where.lanes.lstrip("/")
+        assert not [each for each in os.listdir("/dev/shm") if each.startswith(f"{name}.")]

@@ -4,9 +4,10 @@ under kills.
 NATS servers that replicate, and buses that stand for hosts, each with directories of its own. Senders on
 every host send numbered messages to one farm, each fifth by way of the outbox, each seventh to a mule of a
 certain host, another seventh without waiting, and some that are large, raise signals and enqueue tasks, of
-which some fail at first, while servers, carriers, masters, mules, spoolers and whole hosts are killed, and
-servers and carriers stopped for longer than the deadline. Then the ledger: every message and task that was
-accepted is done; and how many came more than once, beside how many the kills explain.
+which some fail at first, and chains with a group in them, while servers, carriers, masters, mules, spoolers
+and whole hosts are killed, and servers and carriers stopped for longer than the deadline. Then the ledger:
+every message and task that was accepted is done; and how many came more than once, beside how many the kills
+explain.
 """
 
 from __future__ import annotations
@@ -51,8 +52,13 @@ from ipcmules.decorators import spool
 def job(number):
     if number % 20 == 0 and ipcmules.current_task().attempt == 1:
         raise ValueError("at first")
+    done(b"task-%d" % number)
+@spool(pass_arguments=True, backoff=0.2, retries=1000)
+def part(number, which):
+    done(b"task-%d.%d" % (number, which))
+def done(what):
     out = os.open(os.environ["DONE"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    os.write(out, b"task-%d %d\\n" % (number, ipcmules.current_task().attempt))
+    os.write(out, b"%s %d\\n" % (what, ipcmules.current_task().attempt))
     os.close(out)
 """
 SENDER = """
@@ -82,6 +88,14 @@ for number in range(first, first + count):
         try:
             jobs.job(number, spooler="jobs", priority=number % 3 or None)
             os.write(out, b"task-%d accepted\\n" % number)
+            break
+        except (ValueError, OSError):
+            time.sleep(0.1)
+    while number % 40 == 0:
+        parts = [jobs.part.si(number, which) for which in range(4)]
+        try:
+            ipcmules.chain(parts[0], ipcmules.group(parts[1], parts[2]), parts[3]).spool(spooler="jobs")
+            os.write(out, b"".join(b"task-%d.%d accepted\\n" % (number, which) for which in range(4)))
             break
         except (ValueError, OSError):
             time.sleep(0.1)

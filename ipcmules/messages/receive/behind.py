@@ -12,7 +12,7 @@ from time import monotonic
 import posix_ipc
 
 from ipcmules.bus.places import Places
-from ipcmules.kernel import atomics, linux
+from ipcmules.kernel import atomics, exhaustion, linux
 from ipcmules.messages import frames
 from ipcmules.messages.lanes import owning
 from ipcmules.messages.lanes.directory import H_USED, Q_WAITING, Directory, is_asleep
@@ -180,9 +180,14 @@ class Behind:
         if now < self._tidied + _OFTEN or not self.cells[H_USED]:
             return
         self._tidied = now
-        for each in descriptors:
-            owning.free_of_the_dead(self._directory, self._queues[each])
-        owning.sweep(self._directory)
+        try:
+            for each in descriptors:
+                owning.free_of_the_dead(self._directory, self._queues[each])
+            owning.sweep(self._directory)
+        except OSError as error:
+            if not exhaustion.refused(error):
+                raise
+            # There is no descriptor to look by. What is left is given back later, or by another mule.
 
     def after_fork(self) -> None:
         """In a forked child: the parent may sleep on, so its bells and lanes are left alone."""
