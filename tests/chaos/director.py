@@ -25,8 +25,9 @@ from ipcmules.kernel.processes import ProcessId
 Deeds = list[tuple[int, Callable[[], None]]]
 
 TESTS = Path(__file__).resolve().parent.parent
-#: Seconds a stop may take to drain. No stopped process stays stopped for as long, so the mercy is never over.
-MERCY = 30.0
+#: Seconds a stop may take to drain: ten thousand messages of busy hooks may wait then.
+#: No stopped process stays stopped for as long, so the mercy is never over.
+MERCY = 120.0
 #: A line of the log where the system refused something that a start needs, in words.
 _REFUSED = ("ipcmules: error:", "RLIMIT_", "No space left", "Too many open files")
 

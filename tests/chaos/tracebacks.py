@@ -5,6 +5,8 @@ from __future__ import annotations
 _BAD = ("killed after", "is killed: it did not end")
 #: What the app raises on purpose, and what ends a child of a program that receives as its parent does.
 _MEANT = ("chaos.interruption.Interrupted", "chaos.forking.Forked")
+#: A template that is left no descriptor cannot load the app, whose files of records these are.
+_RECORDS = "OSError: [Errno 24] Too many open files: ", "/records/"
 _CHILD = "ipcmules.errors.NotAMule: mule_get_msg() works in a mule; this is a process of role 'child'"
 
 
@@ -15,7 +17,7 @@ def faults(text: str) -> list[str]:
     for at in range(len(lines)):
         length = _length(lines, at)
         last = lines[at + length - 1].strip() if length else ""
-        if length and not last.startswith((*_MEANT, _CHILD)):
+        if length and not last.startswith((*_MEANT, _CHILD)) and not all(each in last for each in _RECORDS):
             found.append(f"in the log, line {at + 1}: a traceback: {last}")
     return found
 
