@@ -169,6 +169,38 @@ def test_a_hook_that_raises(bus_env: BusEnvironment, bus_name: str, app: Path, c
         assert "RuntimeError('on purpose')" in str(found[0]["reason"]) and found[0]["mule"] == "mule1"
 
 
+NARROW = """
+import os, resource, threading, time
+import ipcmules
+
+def give_back(usual):
+    while not os.path.exists("enough"):
+        time.sleep(0.05)
+    resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+
+def hook(message):
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    threading.Thread(target=give_back, args=(usual,), daemon=True).start()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, usual[1]))
+    raise RuntimeError("on purpose")
+
+ipcmules.install_mule_msg_hook(hook)
+"""
+
+
+def test_a_letter_that_there_is_no_descriptor_for(bus_env: BusEnvironment, bus_name: str, app: Path) -> None:
+    """The mule waits with the message in hand."""
+    scripts.write(app, "narrowed.py", NARROW)
+    options = ("--mules", "1", "--import", "narrowed", "--on-hook-error", "keep")
+    with Launcher("--bus", bus_name, *options, cwd=app) as launcher:
+        msg(bus_name, "bad one")
+        launcher.wait_log("this mule waits until it can, with the message in hand")
+        assert letters(bus_name) == []
+        (app / "enough").touch()
+        wait_until(lambda: letters(bus_name) != [], what="the dead letter")
+        assert [each["attempts"] for each in letters(bus_name)] == [1]
+
+
 def test_priorities_of_leftovers_are_given_again(bus_env: BusEnvironment, bus_name: str, app: Path) -> None:
     where = places(bus_name)
     for data, priority in ((b"low 1", 0), (b"low 2", 0), (b"high 1", 7), (b"high 2", 7)):

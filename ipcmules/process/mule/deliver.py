@@ -26,6 +26,8 @@ from ipcmules.process import database, dispatch, hooks
 
 Function = Callable[..., Any]
 
+#: A dead letter that nothing takes is tried again so often, seconds.
+_AGAIN = 0.5
 #: By thread: the call that it has received and not begun.
 _calls: dict[int, bytes] = {}
 
@@ -123,12 +125,18 @@ def _after(member: Membership, message: bytes, raised: list[str]) -> None:
 
 
 def _keep(member: Membership, message: bytes, reason: str, attempts: int) -> None:
-    name = f"mule{member.number}"
-    try:
-        kept.keep(member.where, message, name, reason, name, attempts=attempts)
-    except OSError as error:
-        log.event(
-            "error",
-            f"a message of {len(message)} bytes is lost: {reason}, and it could not be kept in "
-            f"{member.where.kept}: {error}",
-        )
+    """Make it a dead letter. While nothing takes that it stays in hand, where a kill leaves it, too."""
+    name, waits = f"mule{member.number}", False
+    while True:
+        try:
+            kept.keep(member.where, message, name, reason, name, attempts=attempts)
+            return
+        except OSError as error:
+            if not waits:
+                log.event(
+                    "error",
+                    f"a message of {len(message)} bytes cannot be kept in {member.where.kept} ({error}): "
+                    f"this mule waits until it can, with the message in hand; {reason}",
+                )
+            waits = True
+        unpatched.sleep(_AGAIN)
