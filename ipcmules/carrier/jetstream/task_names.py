@@ -67,7 +67,7 @@ class TaskNames:
     @property
     def pauses(self) -> str:
         """Where all hosts keep what is paused of spoolers."""
-        return self.state("*", f"note~{PAUSED}")
+        return self.note("*", PAUSED)
 
     @property
     def dead_stream(self) -> str:

@@ -216,8 +216,7 @@ class Tasks:
 
     async def flow(self, spooler: str, name: str) -> tuple[bytes, int]:
         """See TaskEngine."""
-        found = await self._last(self._names.states, self._names.flow(spooler, name))
-        return (b"", 0) if found is None else (found.data or b"", found.seq or 0)
+        return await self._kept(self._names.flow(spooler, name))
 
     async def save_flow(self, spooler: str, name: str, data: bytes, version: int) -> int:
         """See TaskEngine."""
@@ -240,8 +239,7 @@ class Tasks:
 
     async def note(self, spooler: str, about: str) -> tuple[bytes, int]:
         """See TaskEngine."""
-        found = await self._last(self._names.states, self._names.note(spooler, about))
-        return (b"", 0) if found is None else (found.data or b"", found.seq or 0)
+        return await self._kept(self._names.note(spooler, about))
 
     async def set_note(self, spooler: str, about: str, text: bytes, place: int) -> int:
         """See TaskEngine."""
@@ -257,6 +255,11 @@ class Tasks:
         except nats.js.errors.NotFoundError:
             return None
         return found
+
+    async def _kept(self, subject: str) -> tuple[bytes, int]:
+        """What is kept there and its sequence number; b"", 0 for nothing."""
+        found = await self._last(self._names.states, subject)
+        return (b"", 0) if found is None else (found.data or b"", found.seq or 0)
 
     async def find(self, spooler: str, name: str) -> Stored | None:
         """See TaskEngine."""
